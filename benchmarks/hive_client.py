@@ -1,0 +1,77 @@
+"""A caller of the hive: python -m benchmarks.hive_client PORT VERB OPTIONS; prints JSON. The twin of `arq_client`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from typing import Any
+
+from benchmarks.timing import Stopwatch, round_trips, spread
+from venom_core.config import Settings
+from venom_core.event_loop import run
+from venom_core.infrastructure.message_broker import MessageBroker
+
+WAIT_S = 60.0
+
+
+async def bulk(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    watch = Stopwatch()
+    await broker.enqueue_many(task, (payload for _ in range(count)))
+    return watch.read(count)
+
+
+async def hundred(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    watch = Stopwatch()
+    await spread(count, lambda _: broker.enqueue_task(task, payload))
+    return watch.read(count)
+
+
+async def one(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    watch = Stopwatch()
+    for _ in range(count):
+        await broker.enqueue_task(task, payload)
+    return watch.read(count)
+
+
+async def awaited(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    watch = Stopwatch()
+    ids = await broker.enqueue_many(task, (payload for _ in range(count)))
+    ended = await asyncio.gather(*(broker.wait_for(task_id, WAIT_S) for task_id in ids))
+    done = watch.read(count)
+    if any(message is None or message.error for message in ended):
+        raise SystemExit("a result is missing")
+    return done
+
+
+async def trips(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def call() -> None:
+        await broker.wait_for(await broker.enqueue_task(task, payload), WAIT_S)
+
+    async def ping() -> None:
+        await broker.hive.link.command("PING")
+
+    return await round_trips(count, call, ping)
+
+
+VERBS = {"bulk": bulk, "hundred": hundred, "one": one, "awaited": awaited, "trips": trips}
+
+
+async def redis_cpu_s(broker: MessageBroker) -> float:
+    reply: bytes = await broker.hive.link.command("INFO", "cpu")
+    lines = dict(line.split(":") for line in reply.decode().split() if ":" in line)
+    return float(lines["used_cpu_user"]) + float(lines["used_cpu_sys"])
+
+
+async def main() -> None:
+    port, verb, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    async with MessageBroker(Settings.load(redis_url=f"redis://127.0.0.1:{port}")) as broker:
+        before = await redis_cpu_s(broker)
+        done = await VERBS[verb](broker, options["count"], options["task"], options["payload"])
+        done["redis_cpu_s"] = await redis_cpu_s(broker) - before
+        print(json.dumps(done))
+
+
+logging.disable(logging.CRITICAL)
+run(main())

@@ -1,0 +1,105 @@
+"""The two sides of every comparison: the hive, and arq in an environment of its own. Both speak TCP on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from benchmarks.server import Server
+from benchmarks.tally import TALLY_VARIABLE
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".bench"
+TOKEN = "a-shared-token-for-benchmarks-only-0123456789"
+CONCURRENCY = 100
+
+
+def environment(tally: Path) -> dict[str, str]:
+    """What clients and workers of both sides start with: no setting but the token from outside the benchmark."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HIVE_", "REDIS_", "NEXUS_"))}
+    return kept | {"NEXUS_SHARED_TOKEN": TOKEN, TALLY_VARIABLE: str(tally)}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """How to call one of the two, and where it shows in Redis what is unfinished."""
+
+    name: str
+    client: tuple[str, ...]
+    worker: tuple[str, ...]
+
+    def ask(self, server: Server, tally: Path, verb: str, **options: Any) -> dict[str, Any]:
+        """What its client reports of one verb: {count, seconds, cpu_s, redis_cpu_s} or lists of milliseconds."""
+        command = [*self.client, str(server.port), verb, json.dumps(options)]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment(tally), check=True, stdout=subprocess.PIPE, timeout=600, text=True
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def start_worker(self, server: Server, tally: Path, skills: str = "benchmarks.skills") -> subprocess.Popen[bytes]:
+        """One worker process with concurrency 100."""
+        place = {"port": server.port, "url": server.url, "skills": f"{skills}:skills"}
+        command = [part.format(**place) for part in self.worker]
+        return subprocess.Popen(command, cwd=ROOT, env=environment(tally), stderr=subprocess.DEVNULL)
+
+    def unfinished(self, client: redis.Redis) -> int:
+        """Tasks queued or running, as the store has it."""
+        if self.name == "arq":
+            return _number(client.zcard("arq:queue"))
+        counts = client.hmget("{venom:0}:count", ["high", "background"])
+        queued = sum(int(count or 0) for count in counts)
+        return queued + _number(client.hlen("{venom:0}:run"))
+
+
+def _number(reply: Any) -> int:
+    return int(reply)
+
+
+def hive_side() -> Side:
+    """This checkout, run by this interpreter."""
+    spore = "-m", "venom_spore.main", "--skills", "{skills}", "--redis-url", "{url}", "--name", "bench"
+    return Side(
+        "hive",
+        (sys.executable, "-m", "benchmarks.hive_client"),
+        (sys.executable, *spore, "--concurrency", str(CONCURRENCY), "--log-level", "WARNING"),
+    )
+
+
+def arq_side() -> Side:
+    """Side of arq with uvloop; it holds redis-py below 6, so it cannot share our environment."""
+    python = CACHE / "arq" / "bin" / "python"
+    if not (CACHE / "arq" / "made").exists():
+        print("making arq's environment ...", file=sys.stderr)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(CACHE / "arq")], check=True)
+        install = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "arq>=0.28,<0.29",
+            "uvloop",
+        ]
+        subprocess.run(install, check=True)
+        (CACHE / "arq" / "made").touch()
+    return Side(
+        "arq", (str(python), "-m", "benchmarks.arq_client"), (str(python), "-m", "benchmarks.arq_worker", "{port}")
+    )
+
+
+def versions_of(side: Side) -> dict[str, str]:
+    """Versions of what a side runs on."""
+    names = ["redis", "hiredis", "uvloop"] + (["arq"] if side.name == "arq" else ["msgspec"])
+    code = "import sys,json,importlib.metadata as m;print(json.dumps({n: m.version(n) for n in sys.argv[1:]}))"
+    done = subprocess.run([side.client[0], "-c", code, *names], check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, str] = json.loads(done.stdout)
+    return found

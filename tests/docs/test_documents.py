@@ -1,0 +1,123 @@
+"""What the documents say of the code is compared with the code: tables, diagram, names, messages, paths, links."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+
+import pytest
+
+from tests.docs import picture, tables
+from tests.docs.markdown import anchors, blocks, documents, links, prose, rows, text_of
+from tests.tidy.source import ROOT, product_sources
+from venom_core.config import Settings
+from venom_core.domain.lifecycle import diagram
+
+_FOLDERS = "venom_core|venom_spore|tests|scripts|docs|benchmarks|requirements"
+_PATH = re.compile(rf"`((?:\./)?(?:{_FOLDERS})/[\w./-]*|[\w.-]+\.(?:md|toml|yml|example))`")
+_SETTING = re.compile(r"\b(?:HIVE|REDIS|NEXUS|VENOM)_[A-Z_]*[A-Z]\b")
+# Files that a document has its reader write, or that belong to another program.
+FOREIGN_FILES = {"redis.conf"}
+
+
+def test_the_diagram_is_the_table_of_transitions() -> None:
+    drawn = [block.text.rstrip() for block in blocks("docs/concepts.md") if block.language == "mermaid"]
+    assert drawn == [diagram()]
+
+
+@pytest.mark.parametrize("document", tables.TABLES)
+def test_a_document_says_what_the_code_says(document: str) -> None:
+    text = text_of(document)
+    assert tables.renewed(document, text) == text, "run: python -m tests.docs.tables"
+
+
+def test_every_setting_stands_in_one_table_with_its_default_and_meaning() -> None:
+    assert sorted(rows("docs/configuration.md", "`[A-Z_]+`")) == sorted(tables.setting_rows())
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_name_of_a_setting_exists(document: str) -> None:
+    names = {name.lower() for name in _SETTING.findall(text_of(document))}
+    assert names - set(Settings.model_fields) == set()
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_path_exists(document: str) -> None:
+    named = set(_PATH.findall(text_of(document))) - FOREIGN_FILES
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("document", documents())
+def test_every_link_leads_somewhere(document: str) -> None:
+    broken = []
+    for link in links(document):
+        if link.startswith(("https:", "http:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / document).parent / path if path else ROOT / document
+        name = target.resolve().relative_to(ROOT).as_posix()
+        if not target.exists() or (anchor and anchor not in anchors(name)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_document_is_named_in_the_index() -> None:
+    named = {f"docs/{link}" for link in links("docs/index.md")}
+    # Of the measurements there may be none yet: whoever measures writes them.
+    assert set(documents()) - {"README.md", "docs/index.md", "docs/benchmarks.md"} - named == set()
+
+
+@cache
+def _texts() -> list[str]:
+    """Every text in the product's code; an f-string by its parts."""
+    constants = (
+        node for source in product_sources() for node in ast.walk(source.tree) if isinstance(node, ast.Constant)
+    )
+    return [node.value for node in constants if isinstance(node.value, str)]
+
+
+def _messages() -> list[str]:
+    """The first cells of the tables of errors, and every other message with a gap."""
+    text = prose("docs/troubleshooting.md")
+    return re.findall(r"^\| `([^`]+)`", text, re.MULTILINE) + re.findall(r"`(… [^`]+)`", text)
+
+
+@pytest.mark.parametrize("message", _messages())
+def test_a_message_of_the_troubleshooting_page_is_one_of_the_code(message: str) -> None:
+    parts = [part for part in message.replace("\n", " ").split("…") if part.strip(" :;.,'`()")]
+    assert parts
+    assert [part for part in parts if not any(part.strip(" '") in text for text in _texts())] == []
+
+
+def test_the_readme_names_the_packages_that_were_asked_for_with_tests_that_exist() -> None:
+    table = [line for line in text_of("README.md").splitlines() if re.match(r"\| [a-z-]+ \| (always|extra)", line)]
+    found = {line.split("|")[1].strip() for line in table}
+    assert found == {"redis", "psutil", "pydantic", "httpx", "cryptography", "arq", "semantic-kernel"}
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert all(f'"{name}' in project for name in found)
+
+
+def test_the_readme_is_honest_about_packages_that_nothing_imports() -> None:
+    imported = {
+        alias.name.partition(".")[0]
+        for source in product_sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+    } | {
+        (node.module or "").partition(".")[0]
+        for source in product_sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom)
+    }
+    for package in ("redis", "psutil", "pydantic", "httpx", "cryptography"):
+        line = next(line for line in text_of("README.md").splitlines() if line.startswith(f"| {package} |"))
+        assert ("nowhere yet" in line) == (package not in imported), line
+
+
+def test_the_picture_shows_what_a_run_printed_and_that_run_was_a_good_one() -> None:
+    said = picture.RUN.read_text(encoding="utf-8")
+    assert picture.PICTURE.read_text(encoding="utf-8") == picture.draw(said), "run: python -m tests.docs.picture"
+    assert re.search(r"^All [\d,]+ files are in the result exactly once\.$", said, re.MULTILINE)
+    assert re.search(r"^Recovered: .* started again on ", said, re.MULTILINE)

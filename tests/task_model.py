@@ -1,0 +1,150 @@
+"""What a hive should hold, as plain Python: the yardstick of the state-machine test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from venom_core.domain.lifecycle import DEAD_LETTERS, TERMINAL, TaskEvent, TaskStatus, after
+from venom_core.infrastructure.task_store import Lease
+
+
+@dataclass
+class ModelTask:
+    """One task; `arrival` is its place within its level, `due` its place among the delayed (0 = not delayed)."""
+
+    task_id: str
+    task_type: str
+    level: int
+    partition: int
+    status: TaskStatus = TaskStatus.PENDING
+    arrival: int = 0
+    due: int = 0
+    failures: int = 0
+    crashes: int = 0
+    wish: bool = False
+    lease: Lease | None = None
+    epoch: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return 10 - self.level, self.arrival
+
+
+@dataclass
+class Model:
+    """All tasks of a hive and its cumulative counters."""
+
+    tasks: dict[str, ModelTask] = field(default_factory=dict)
+    ended: dict[TaskStatus, int] = field(default_factory=lambda: dict.fromkeys(TERMINAL, 0))
+    arrivals: int = 0
+    dues: int = 0
+
+    def step(self, task: ModelTask, event: TaskEvent) -> None:
+        """The one way a status changes: by a row of the lifecycle table."""
+        task.status = after(task.status, event)
+        if task.status is not TaskStatus.RUNNING:
+            task.lease, task.epoch = None, 0
+        if task.status in TERMINAL:
+            self.ended[task.status] += 1
+            task.wish, task.due = False, 0
+            task.failures = task.crashes = 0
+
+    def line_up(self, task: ModelTask) -> None:
+        self.arrivals += 1
+        task.arrival, task.due = self.arrivals, 0
+
+    def delay(self, task: ModelTask) -> None:
+        self.dues += 1
+        task.due = self.dues
+
+    def crash(self, task: ModelTask, crashes_max: int) -> None:
+        task.crashes += 1
+        if task.crashes >= crashes_max:
+            self.step(task, TaskEvent.QUARANTINE)
+        else:
+            self.step(task, TaskEvent.CRASH)
+
+    def among(self, status: TaskStatus) -> list[ModelTask]:
+        return [task for task in self.tasks.values() if task.status is status]
+
+    def line(self, partition: int, types: Iterable[str]) -> list[ModelTask]:
+        """What is ready, in the order in which it is to be claimed."""
+        wanted = set(types)
+        ready = [
+            task
+            for task in self.among(TaskStatus.PENDING)
+            if task.partition == partition and not task.due and task.task_type in wanted
+        ]
+        return sorted(ready, key=lambda task: task.place)
+
+    def delayed(self, partition: int, task_type: str) -> list[ModelTask]:
+        found = [
+            task for task in self.tasks.values()
+            if task.due and task.partition == partition and task.task_type == task_type
+        ]  # fmt: skip
+        return sorted(found, key=lambda task: task.due)
+
+    def stats(self) -> list[int]:
+        pending = self.among(TaskStatus.PENDING)
+        high = sum(task.level >= 6 for task in pending)
+        dead = sum(task.status in DEAD_LETTERS for task in self.tasks.values())
+        order = (TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.QUARANTINED)
+        running = len(self.among(TaskStatus.RUNNING))
+        return [high, len(pending) - high, running, dead, *(self.ended[status] for status in order)]
+
+
+def names(tasks: Sequence[ModelTask]) -> list[str]:
+    return [task.task_id for task in tasks]
+
+
+def disagreements(model: Model, content: dict[str, Any], partition: int, types: Sequence[str]) -> list[str]:
+    """Where the store's content and the model differ, in words; one partition."""
+    mine = [task for task in model.tasks.values() if task.partition == partition]
+
+    def held(name: str) -> dict[bytes, Any]:
+        found = content.get(f"{partition}:{name}", {})
+        assert isinstance(found, dict)
+        return found
+
+    def ids(name: str) -> set[str]:
+        return {key.decode() for key in held(name)}
+
+    def those(*statuses: TaskStatus) -> set[str]:
+        return {task.task_id for task in mine if task.status in statuses}
+
+    expiry = [task_id for entry in held("expiry") for task_id in entry.decode().split()]
+    tries = {task_id.decode(): text.decode() for task_id, text in held("tries").items()}
+    should: dict[str, tuple[Any, Any]] = {
+        "task": (ids("task"), {task.task_id for task in mine}),
+        "run": (ids("run"), those(TaskStatus.RUNNING)),
+        "outcome": (ids("outcome"), those(*TERMINAL)),
+        "expiry": (sorted(expiry), sorted(those(*TERMINAL))),
+        "dead": (ids("dead"), those(*DEAD_LETTERS)),
+        "cancel": (ids("cancel"), {task.task_id for task in mine if task.wish}),
+        "tries": (tries, {t.task_id: f"{t.failures}.{t.crashes}" for t in mine if t.failures or t.crashes}),
+    }
+    heads: dict[bytes, float] = {}
+    dues: dict[bytes, float] = {}
+    for task_type in types:
+        queue, later = held(f"queue:{task_type}"), held(f"later:{task_type}")
+        line = names(model.line(partition, [task_type]))
+        should[f"queue:{task_type}"] = ([key.decode() for key in queue], line)
+        should[f"later:{task_type}"] = (
+            [key.decode() for key in later],
+            names(model.delayed(partition, task_type)),
+        )
+        tokens = len(content.get(f"{partition}:wake:{task_type}", []))
+        should[f"wake:{task_type}"] = (tokens >= bool(line), tokens <= 1)
+        if queue:
+            heads[task_type.encode()] = min(queue.values())
+        if later:
+            dues[task_type.encode()] = min(later.values())
+    should["watch"] = (set(held("watch")) <= set(dues), True)
+    should["ready"], should["due"] = (held("ready"), heads), (held("due"), dues)
+    any_tokens = len(content.get(f"{partition}:wake", []))
+    should["wake"] = (any_tokens >= bool(heads), any_tokens <= 1)
+    return [
+        f"{partition}:{name} holds {found}, not {wanted}" for name, (found, wanted) in should.items() if found != wanted
+    ]

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import asyncio
+import importlib
+import sys
+
+import pytest
+
+from venom_core import event_loop
+
+
+async def test_a_task_that_swallows_its_first_cancel_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_loop, "RECANCEL_S", 0.01)
+    told = 0
+
+    async def deaf() -> None:
+        nonlocal told
+        while told < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                told += 1
+        raise RuntimeError("gone at last")
+
+    task = asyncio.create_task(deaf())
+    await asyncio.sleep(0)
+    await event_loop.end_tasks(task)
+    assert told == 3
+    with pytest.raises(RuntimeError, match="gone at last"):
+        task.result()
+
+
+async def test_ending_nothing_and_what_has_ended_is_nothing() -> None:
+    done = asyncio.create_task(asyncio.sleep(0, "result"))
+    await done
+    await event_loop.end_tasks(None, done)
+    await event_loop.end_tasks()
+    assert done.result() == "result"
+
+
+async def test_many_are_ended_together() -> None:
+    tasks = [asyncio.create_task(asyncio.Event().wait()) for _ in range(5)]
+    await event_loop.end_tasks(*tasks)
+    assert all(task.cancelled() for task in tasks)
+
+
+def test_a_program_runs_to_its_end_on_the_fastest_loop() -> None:
+    seen: list[asyncio.AbstractEventLoop] = []
+
+    async def main() -> None:
+        seen.append(asyncio.get_running_loop())
+
+    event_loop.run(main())
+    (loop,) = seen
+    assert type(loop).__module__.startswith("uvloop")
+    assert loop.is_closed()
+
+
+def test_without_uvloop_the_usual_loop_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "uvloop", None)
+        importlib.reload(event_loop)
+        assert event_loop.LOOP_FACTORY is asyncio.new_event_loop
+    importlib.reload(event_loop)
+    assert event_loop.LOOP_FACTORY is not asyncio.new_event_loop

@@ -1,0 +1,1 @@
+"""Foreman services: one service a file, leader-gated."""

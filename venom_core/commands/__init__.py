@@ -1,0 +1,1 @@
+"""The commands of `venom`, by what they are about. They parse and print."""

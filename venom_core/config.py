@@ -1,0 +1,313 @@
+"""Every setting of a hive, read once at the edge into one frozen value.
+
+The environment wins over `.env` in the current folder, arguments of `Settings.load` win over both. A
+name is upper case in the environment (`HIVE_TASK_TIMEOUT`) and lower case in Python; the documents'
+upper case (`SETTINGS.NEXUS_SHARED_TOKEN`) works too. An empty value counts as not given.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import EnvSettingsSource
+
+from venom_core.errors import InvalidSetting
+
+log = logging.getLogger("venom.config")
+
+TOKEN_CHARACTERS_MIN = 32
+LEASE_PER_HEARTBEAT_MIN = 3
+FAST_PROFILE = {"hive_heartbeat_interval": 0.3, "hive_lease": 1.2}
+_YEAR_S = 31_536_000
+_MIB = 1024 * 1024
+# What Kubernetes injects for a service that happens to be called hive-…: not a setting, nobody's mistake.
+_SERVICE_LINK = re.compile(
+    r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$", re.IGNORECASE
+)
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a value may be, in the words an error uses."""
+
+    words: str
+
+
+def _number(words: str, **limits: Any) -> Any:
+    return Field(allow_inf_nan=False, **limits), Allowed(words)
+
+
+Seconds = Annotated[float, *_number("seconds above 0, at most a year", gt=0, le=_YEAR_S)]
+TimeoutSeconds = Annotated[float, *_number("seconds, from 0.001 to 604800 (7 days)", ge=0.001, le=7 * 86_400)]
+WholeSeconds = Annotated[int, Field(ge=1, le=10 * _YEAR_S), Allowed("whole seconds, from 1 to ten years")]
+Bytes = Annotated[int, Field(ge=1, le=256 * _MIB), Allowed("bytes, from 1 to 268435456 (256 MiB)")]
+Name = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200, pattern=r"^[^\s{}]+$"),
+    Allowed("1 to 200 characters without spaces and braces"),
+]
+
+
+class Settings(BaseSettings):
+    """All settings of one process. Make it with `Settings.load`; times are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_file=".env", env_file_encoding="utf-8", env_ignore_empty=True,
+        hide_input_in_errors=True, validate_default=False,
+    )  # fmt: skip
+
+    enable_hive: Annotated[bool, Allowed("true or false")] = True
+    """Whether this process may join the hive at all; false makes `connect()` answer False."""
+
+    redis_url: SecretStr | None = None
+    """Where the store is: redis://, rediss://, unix://, or redis+sentinel://. Wins over the parts."""
+    redis_host: Annotated[
+        str,
+        StringConstraints(max_length=255, pattern=r"^[^\s/@]+$"),
+        Allowed("a host name or address of at most 255 characters; an address with redis:// belongs into REDIS_URL"),
+    ] = "localhost"
+    """Host of the store when REDIS_URL is not given; at most 255 characters."""
+    redis_port: Annotated[
+        int,
+        Field(ge=1, le=65535),
+        Allowed("a port from 1 to 65535, or tcp://host:port as Kubernetes injects it"),
+    ] = 6379
+    """Port of the store, 1 to 65535. Kubernetes' tcp://10.0.0.1:6379 gives the port, and the host if there is none."""
+    redis_db: Annotated[int, Field(ge=0, le=16383), Allowed("a database number from 0 to 16383")] = 0
+    """Number of the database, 0 to 16383."""
+    redis_username: str | None = None
+    """ACL user; the server's default user when not given."""
+    redis_password: SecretStr | None = None
+    """Password of that user; none when empty."""
+
+    hive_namespace: Annotated[
+        str,
+        StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$"),
+        Allowed("1 to 64 letters, digits, - and _"),
+    ] = "venom"
+    """Keeps two hives on one server apart: the first part of every key, at most 64 characters."""
+    hive_partitions: Annotated[int, Field(ge=1, le=1024), Allowed("a number from 1 to 1024")] = 1
+    """Number of partitions of the keys, 1 to 1024; fixed when a hive is created."""
+    hive_high_priority_queue: Name = "venom:tasks:high"
+    """Name under which levels 6 to 10 are reported, at most 200 characters."""
+    hive_background_queue: Name = "venom:tasks:background"
+    """Name under which levels 0 to 5 are reported, at most 200 characters."""
+    hive_broadcast_channel: Name = "venom:broadcast"
+    """Pub/sub channel of orders to all nodes, at most 200 characters."""
+
+    hive_task_timeout: TimeoutSeconds = 300.0
+    """Seconds after which one attempt of a task is ended; 0.001 to 604800 (7 days)."""
+    hive_max_retries: Annotated[int, Field(ge=0, le=100), Allowed("a number from 0 to 100")] = 3
+    """How many times a failed task is tried again, 0 to 100."""
+    hive_zombie_task_timeout: Seconds = 600.0
+    """Seconds without a sign of life after which a running task is a zombie; above 0, at most a year."""
+    hive_result_ttl: WholeSeconds = 3600
+    """Whole seconds for which a finished task and its result are remembered, 1 to ten years."""
+    hive_dead_letter_ttl: WholeSeconds = 604_800
+    """Whole seconds for which a dead letter is kept, 1 to ten years."""
+    hive_dead_letters_max: Annotated[int, Field(ge=1, le=10**7), Allowed("a number from 1 to 10000000")] = 10_000
+    """Number of dead letters kept; the oldest leaves first; at most 10 million."""
+    hive_queued_max: Annotated[int, Field(ge=1, le=10**9), Allowed("a number from 1 to 1000000000")] = 10_000_000
+    """Number of tasks that may wait at once, at most a thousand million; more is QueueFull."""
+    hive_payload_bytes_max: Bytes = _MIB
+    """Bytes of one encoded payload, at most 256 MiB."""
+    hive_result_bytes_max: Bytes = _MIB
+    """Bytes of one encoded result, at most 256 MiB."""
+
+    hive_profile: Annotated[Literal["default", "fast"], Allowed("default or fast")] = "default"
+    """`fast` lowers the heartbeat to 0.3 s and the lease to 1.2 s where they are not given."""
+    hive_heartbeat_interval: Annotated[float, *_number("seconds from 0.05 to 3600", ge=0.05, le=3600)] = 1.0
+    """Seconds between two signs of life of a node, 0.05 to 3600."""
+    hive_lease: Annotated[float, *_number("seconds from 0.15 to 86400", ge=0.15, le=86_400)] = 6.0
+    """Seconds for which a node holds its tasks without renewing, at least three heartbeats, at most a day."""
+    hive_drain_timeout: Annotated[float, *_number("seconds from 0 to a day", ge=0, le=86_400)] = 30.0
+    """Seconds that a stopping node gives its running tasks before it hands them back, 0 to a day."""
+    hive_log_level: Annotated[
+        Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
+        Allowed("DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+    ] = "INFO"
+    """Least level that is logged."""
+
+    nexus_shared_token: SecretStr | None = None
+    """Secret that authenticates envelopes, orders and results, at least 32 characters; off when not given."""
+    nexus_shared_token_previous: SecretStr | None = None
+    """The token before the present one, still accepted while it is being changed; at least 32 characters."""
+    venom_redis_server: str | None = None
+    """Path of the server binary for `venom up`; the bundled one when not given."""
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read `.env` and the environment; `overrides` are field names in lower case and win over both.
+
+        Raises:
+            InvalidSetting: a value is not acceptable, or a name is unknown; one sentence, never a secret.
+        """
+        for name in overrides:
+            if name not in cls.model_fields:
+                raise InvalidSetting(f"There is no setting {name!r}{_nearest(name, cls.model_fields)}.")
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            detail = error.errors(include_url=False)[0]
+            raise InvalidSetting(_sentence(detail)) from None
+        except UnicodeDecodeError:
+            raise InvalidSetting("The file .env is not UTF-8 text; save it as UTF-8.") from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of precedence; every name in the environment and in `.env` is looked at on the way."""
+        for source in (env_settings, dotenv_settings):
+            assert isinstance(source, EnvSettingsSource)
+            _judge_names(source.env_vars, settings_cls.model_fields)
+        return init_settings, env_settings, dotenv_settings
+
+    def __getattr__(self, name: str) -> Any:
+        """The documents' upper case: `SETTINGS.NEXUS_SHARED_TOKEN`."""
+        if name.isupper() and name.lower() in type(self).model_fields:
+            return getattr(self, name.lower())
+        raise AttributeError(f"Settings has no {name!r}{_nearest(name, type(self).model_fields)}")
+
+    def store_url(self) -> str:
+        """REDIS_URL, or the same put together from the parts; it holds the password, so do not log it."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        password = f":{quote(self.redis_password.get_secret_value(), safe='')}" if self.redis_password else ""
+        login = quote(self.redis_username or "", safe="") + password
+        host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
+        return f"redis://{login}{'@' if login else ''}{host}:{self.redis_port}/{self.redis_db}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The profile's rhythm, and the host out of Kubernetes' REDIS_PORT, where nothing else says so."""
+        filled = {name: value for name, value in given.items() if value is not None}
+        if filled.get("hive_profile") == "fast":
+            filled = FAST_PROFILE | filled
+        port = filled.get("redis_port")
+        if isinstance(port, str) and port.startswith("tcp://"):
+            address = urlsplit(port)
+            filled["redis_port"] = port.rpartition(":")[2]
+            filled.setdefault("redis_host", address.hostname or "localhost")
+        return filled
+
+    @field_validator("hive_log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("redis_url", "redis_password", "nexus_shared_token", "nexus_shared_token_previous")
+    @classmethod
+    def _empty_is_none(cls, value: SecretStr | None) -> SecretStr | None:
+        return value or None
+
+    @field_validator("nexus_shared_token", "nexus_shared_token_previous")
+    @classmethod
+    def _long_enough(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value) < TOKEN_CHARACTERS_MIN:
+            raise ValueError(f"has {len(value)} characters, but a token must have at least {TOKEN_CHARACTERS_MIN}")
+        return value
+
+    @model_validator(mode="after")
+    def _lease_outlives_heartbeats(self) -> Self:
+        least = LEASE_PER_HEARTBEAT_MIN * self.hive_heartbeat_interval
+        if self.hive_lease < least - 1e-9:
+            raise ValueError(
+                f"HIVE_LEASE is {self.hive_lease:g} s, but it must be at least three times "
+                f"HIVE_HEARTBEAT_INTERVAL ({self.hive_heartbeat_interval:g} s), that is {least:g} s."
+            )
+        return self
+
+
+SETTINGS: Settings
+
+
+def __getattr__(name: str) -> Settings:
+    """`SETTINGS` is read from the environment when somebody first asks for it, once a process."""
+    if name == "SETTINGS":
+        return _settings()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+@cache
+def _settings() -> Settings:
+    return Settings.load()
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """One sentence for the first thing that pydantic found wrong."""
+    own_words = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return own_words
+    name = str(detail["loc"][0])
+    field = Settings.model_fields[name]
+    if detail["type"] == "value_error":
+        return f"{name.upper()} {own_words}."
+    words = next((mark.words for mark in field.metadata if isinstance(mark, Allowed)), "text")
+    secret = "SecretStr" in str(field.annotation)
+    value = "not acceptable" if secret else _shorten(repr(detail["input"]))
+    return f"{name.upper()} is {value}, but it must be {words}."
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """` (did you mean X?)`, or nothing; a common prefix does not count as likeness."""
+    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=cutoff)
+    if not found:
+        return ""
+    return f" (did you mean {found[0].upper() if name.isupper() else found[0]}?)"
+
+
+def _judge_names(given: Mapping[str, str | None], known: Iterable[str]) -> None:
+    """Refuse an unknown HIVE_ name; warn of one that looks like a REDIS_ setting of ours but is none."""
+    fields = set(known)
+    for name, value in given.items():
+        lower = name.lower()
+        if lower in fields or _SERVICE_LINK.search(lower) or _SERVICE_ADDRESS.match(value or ""):
+            continue
+        if lower.startswith("hive_"):
+            _refuse(name.upper(), fields)
+        elif lower.startswith("redis_"):
+            _warn_of_near_miss(name.upper(), frozenset(fields))
+
+
+def _suffix_match(name: str, prefix: str, fields: Iterable[str]) -> str:
+    """The setting whose name without the prefix is most like this one's; empty if none is."""
+    suffixes = {field.removeprefix(prefix): field for field in fields if field.startswith(prefix)}
+    found = difflib.get_close_matches(name.lower().removeprefix(prefix), list(suffixes), n=1)
+    return suffixes[found[0]].upper() if found else ""
+
+
+def _refuse(name: str, fields: Iterable[str]) -> None:
+    nearest = _suffix_match(name, "hive_", fields)
+    advice = (
+        f"did you mean {nearest}?" if nearest else "remove it or see docs/configuration.md for the names there are."
+    )
+    raise InvalidSetting(f"There is no setting {name}; {advice}")
+
+
+@cache
+def _warn_of_near_miss(name: str, fields: frozenset[str]) -> None:
+    """Once a process and name: other programs own REDIS_ names too, so it is no error."""
+    if nearest := _suffix_match(name, "redis_", fields):
+        log.warning("%s is set but not a setting of this hive; if it is meant for it, call it %s.", name, nearest)

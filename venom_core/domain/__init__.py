@@ -1,0 +1,1 @@
+"""Pure rules: plain functions from state to a decision; no clock, no event loop, no Redis."""

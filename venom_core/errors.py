@@ -1,0 +1,107 @@
+"""Every error this project raises on purpose, in one tree, split by who is at fault.
+
+    VenomError
+    ├── InputError                what a caller handed in is wrong; nothing was changed
+    │   ├── InvalidTask           a task option, id, type or payload
+    │   ├── InvalidSetting        a configuration value or name
+    │   ├── InvalidSkill          a skill that cannot be registered or loaded
+    │   ├── TaskExists            the id is taken by a task with other content
+    │   ├── UnknownTask           nobody enqueued this id, or it is long forgotten
+    │   └── IllegalTransition     the lifecycle has no such move
+    ├── StoreError                the Redis server's side
+    │   ├── StoreUnavailable      not reachable, not ready, or the connection was lost
+    │   ├── StoreRefused          wrong password, missing right, read-only, full
+    │   ├── StoreTooOld           a server older than we support
+    │   └── QueueFull             the hive's own limit on queued tasks
+    ├── SecurityError             a message that is forged, altered, unsigned or foreign
+    ├── LeaseLost                 this node is no longer the holder of what it works on
+    │   └── LeaseLate             its lease ran out but was not taken: renewing it is enough
+    └── TaskFailure               how one attempt of a task ended badly
+        ├── TaskTimeout           it ran longer than its timeout
+        ├── TaskCancelled         somebody cancelled it
+        └── SandboxCrashed        the child process under it died
+
+Messages are one sentence that says what is wrong and what to do.
+"""
+
+from __future__ import annotations
+
+
+class VenomError(Exception):
+    """Root of every error raised on purpose."""
+
+
+class InputError(VenomError, ValueError):
+    """What a caller handed in is wrong; nothing was changed."""
+
+
+class InvalidTask(InputError):
+    """A task option, id, type or payload is not acceptable."""
+
+
+class InvalidSetting(InputError):
+    """A configuration name or value is not acceptable."""
+
+
+class InvalidSkill(InputError):
+    """A skill cannot be registered or loaded."""
+
+
+class TaskExists(InputError):
+    """The id is taken by a task with other content."""
+
+
+class UnknownTask(InputError, LookupError):
+    """Nobody enqueued this id, or its result was forgotten after its time to live."""
+
+
+class IllegalTransition(InputError):
+    """The lifecycle has no such move from the task's present state."""
+
+
+class StoreError(VenomError):
+    """The Redis server's side failed."""
+
+
+class StoreUnavailable(StoreError, ConnectionError):
+    """The server cannot be reached, is not ready, or the connection was lost."""
+
+
+class StoreRefused(StoreError):
+    """The server answered no: password, rights, read-only replica or memory."""
+
+
+class StoreTooOld(StoreError):
+    """The server is older than Redis 7.0 or Valkey 7.2."""
+
+
+class QueueFull(StoreError):
+    """The hive holds as many queued tasks as its limit allows."""
+
+
+class SecurityError(VenomError):
+    """A message is forged, altered, unsigned or foreign."""
+
+
+class LeaseLost(VenomError):
+    """This node is no longer the holder of what it works on."""
+
+
+class LeaseLate(LeaseLost):
+    """The lease ran out but was not taken away; the next heartbeat renews it."""
+
+
+class TaskFailure(VenomError):
+    """One attempt of a task ended badly."""
+
+
+class TaskTimeout(TaskFailure, TimeoutError):
+    """The attempt ran longer than its timeout."""
+
+
+class TaskCancelled(TaskFailure):
+    """Somebody cancelled the task."""
+
+
+class SandboxCrashed(TaskFailure):
+    """The child process that ran the task died."""

@@ -1,0 +1,37 @@
+"""Running a coroutine on the fastest event loop there is, and ending tasks for sure."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+try:
+    import uvloop
+
+    LOOP_FACTORY: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+except ImportError:  # not on Windows, and not needed
+    LOOP_FACTORY = asyncio.new_event_loop
+
+RECANCEL_S = 0.2
+
+log = logging.getLogger("venom.loop")
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run to the end; the loop is closed afterwards."""
+    with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
+        runner.run(main)
+
+
+async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
+    """Cancel tasks until they are done. Once is not enough: redis-py loses a cancel that meets it while connecting."""
+    pending = {task for task in tasks if task is not None and not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        done, pending = await asyncio.wait(pending, timeout=RECANCEL_S)
+        for task in done:
+            if not task.cancelled() and (fault := task.exception()) is not None:
+                log.debug("a task that was being ended failed: %r", fault)

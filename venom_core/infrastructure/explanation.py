@@ -1,0 +1,89 @@
+"""Why a task is where it is, in one sentence: `broker.explain(task_id)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from venom_core.clock import to_naive_local
+from venom_core.domain.lifecycle import TaskStatus
+from venom_core.domain.node import NodeState
+from venom_core.domain.task import TaskBody
+from venom_core.domain.task_message import TaskMessage
+
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A task's status, the reason as one word, and a sentence for people."""
+
+    task_id: str
+    status: TaskStatus
+    reason: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a pending task stands; -1 = not there; times in ms of Redis' clock."""
+
+    now_ms: int
+    rank: int
+    due_ms: int
+    queue_length: int
+
+
+def explain_ended(task: TaskMessage) -> Explanation:
+    """Of a task with an outcome or on a node."""
+    node = f" on {task.assigned_node}" if task.assigned_node else ""
+    if task.status is TaskStatus.RUNNING:
+        note = f", {task.progress['fraction']:.0%} done" if task.progress else ""
+        sentence = f"running{node} since {task.started_at:%H:%M:%S}, attempt {task.attempt}{note}"
+        return Explanation(task.task_id, task.status, "running", sentence)
+    ending = f": {task.error.splitlines()[0][:300]}" if task.error else ""
+    tried = f" after attempt {task.attempt}" if task.attempt else ""
+    sentence = f"{task.status}{node} at {task.completed_at:%H:%M:%S}{tried}{ending}"
+    return Explanation(task.task_id, task.status, str(task.status), sentence)
+
+
+def explain_pending(
+    task_id: str, body: TaskBody, place: Place, failures: int, crashes: int, nodes: Sequence[NodeState]
+) -> Explanation:
+    """Of a task in line: the first reason that holds, the hardest first."""
+    reason, sentence = _reason(body, place, failures, nodes)
+    if crashes:
+        sentence += f"; {crashes} of its nodes died under it so far"
+    return Explanation(task_id, TaskStatus.PENDING, reason, sentence)
+
+
+def _reason(body: TaskBody, place: Place, failures: int, nodes: Sequence[NodeState]) -> tuple[str, str]:
+    online = [node for node in nodes if node.online and node.profile.kind == "spore"]
+    able = [node for node in online if body.task_type in node.profile.skills]
+    if body.deadline_ms and body.deadline_ms < place.now_ms:
+        return "late", f"its deadline {to_naive_local(body.deadline_ms):%H:%M:%S} has passed; it fails when claimed"
+    if not online:
+        return "no_nodes", "no Spore is online; start one with: venom-spore --skills module:skills"
+    if not able:
+        return "no_skill", _missing_skill(body.task_type, online)
+    if place.due_ms > place.now_ms:
+        wait = f"{(place.due_ms - place.now_ms) / 1000:.1f} s"
+        if failures:
+            return "retrying", f"attempt {failures} failed; the next starts in {wait}"
+        return "scheduled", f"scheduled, starts in {wait}"
+    slots = sum(node.profile.concurrency for node in able)
+    ahead = max(place.rank, 0)
+    return (
+        "queued",
+        f"{ahead} of {place.queue_length} tasks of its type are ahead; {len(able)} Spores with {slots} slots take it",
+    )
+
+
+def _missing_skill(task_type: str, online: Sequence[NodeState]) -> str:
+    known = sorted({skill for node in online for skill in node.profile.skills})
+    names = ", ".join(known[:NAMES_SHOWN]) + (", …" if len(known) > NAMES_SHOWN else "")
+    who = ", ".join(node.profile.name for node in online[:NAMES_SHOWN])
+    return f"no Spore online has the skill {task_type!r}; {who} know: {names or 'nothing'}"

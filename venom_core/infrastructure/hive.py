@@ -1,0 +1,125 @@
+"""An open hive: the link, the stores over it and the values they share. Brokers, Spores and Nexus build on it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from venom_core.clock import Clock
+from venom_core.config import Settings
+from venom_core.domain.retry import CRASHES_MAX
+from venom_core.domain.seal import Seal
+from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.lease_keeper import Rhythm
+from venom_core.infrastructure.node_store import NodeStore
+from venom_core.infrastructure.redis_link import RedisLink
+from venom_core.infrastructure.task_store import Held, Retention, TaskStore
+from venom_core.infrastructure.upkeep import Upkeep
+
+log = logging.getLogger("venom.hive")
+
+
+@dataclass(frozen=True, slots=True)
+class Zombie:
+    """A running task whose node is leased but shows no sign of life."""
+
+    task_id: str
+    held: Held
+    node: str
+
+
+@dataclass(slots=True)
+class Hive:
+    """Everything one process needs to work with one hive."""
+
+    link: RedisLink
+    tasks: TaskStore
+    nodes: NodeStore
+    seal: Seal
+    keep: Retention
+    rhythm: Rhythm
+    upkeep: Upkeep
+    clock: Clock
+    ahead_ms: int
+
+    @classmethod
+    async def connect(cls, settings: Settings, clock: Clock) -> Hive:
+        """Connect and agree on the number of partitions, which is fixed when the hive is created."""
+        link = RedisLink(settings)
+        await link.connect()
+        try:
+            partitions = await _partitions(link, settings)
+            seconds, micros = await link.command("TIME")
+        except BaseException:
+            await link.close()
+            raise
+        keyspace = Keyspace(settings.hive_namespace, partitions)
+        token, previous = settings.nexus_shared_token, settings.nexus_shared_token_previous
+        seal = Seal(
+            settings.hive_namespace,
+            token.get_secret_value() if token else None,
+            previous.get_secret_value() if previous else None,
+        )
+        tasks, nodes = TaskStore(link, keyspace, guard_replays=seal.required), NodeStore(link, keyspace)
+        keep = Retention(
+            result_ttl_ms=round(settings.hive_result_ttl * 1000),
+            dead_ttl_ms=round(settings.hive_dead_letter_ttl * 1000),
+            dead_max=settings.hive_dead_letters_max,
+            crashes_max=CRASHES_MAX,
+        )
+        return cls(
+            link=link,
+            tasks=tasks,
+            nodes=nodes,
+            seal=seal,
+            keep=keep,
+            rhythm=Rhythm(settings.hive_heartbeat_interval, settings.hive_lease),
+            upkeep=Upkeep(tasks, nodes, seal, keep),
+            clock=clock,
+            ahead_ms=int(seconds) * 1000 + int(micros) // 1000 - clock.now_ms(),
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.link.close()
+
+    def now_ms(self) -> int:
+        """Redis' present time as compared when connecting, whatever this machine's clock says."""
+        return self.clock.now_ms() + self.ahead_ms
+
+    async def node_names(self) -> dict[int, str]:
+        """Names of the nodes by epoch of their newest incarnation."""
+        return {node.epoch: node.profile.name for node in await self.nodes.all()}
+
+    async def find_zombies(self, silence_s: float) -> list[Zombie]:
+        """Tasks that run on leased nodes whose event loop has been silent for longer than `silence_s`."""
+        silent = {
+            node.epoch: node
+            for node in await self.nodes.all()
+            if node.online and node.load.loop_silent_ms > silence_s * 1000
+        }
+        zombies: list[Zombie] = []
+        for partition in range(self.tasks.keyspace.partitions if silent else 0):
+            cursor = 0
+            while True:
+                cursor, page = await self.tasks.running(partition, cursor)
+                zombies += [
+                    Zombie(task_id, held, silent[held.epoch].profile.name)
+                    for task_id, held in page
+                    if held.epoch in silent
+                ]
+                if cursor == 0:
+                    break
+        return zombies
+
+
+async def _partitions(link: RedisLink, settings: Settings) -> int:
+    """The number the hive was created with; only creating it writes, so that a full server can be joined."""
+    key = Keyspace(settings.hive_namespace, 1).meta()
+    found = await link.command("HGET", key, "partitions")
+    if found is None:
+        await link.command("HSETNX", key, "partitions", settings.hive_partitions)
+        found = await link.command("HGET", key, "partitions")
+    if int(found) != settings.hive_partitions:
+        log.warning("this hive was created with %d partitions; HIVE_PARTITIONS is ignored", int(found))
+    return int(found)

@@ -1,0 +1,29 @@
+-- End a pending task at once, or leave a wish for the node that runs it.
+-- keys: task run outcome tries progress expiry dead cancel wait count ready due watch wake
+-- types: yes
+-- args: id record result_ttl dead_max node_channel
+-- reply: 'cancelled', 'asked', 'finished' or 'unknown'
+-- uses: now scores wake lanes tries forgetting ending close
+local now = now_ms()
+if redis.call('HEXISTS', OUTCOME, id) == 1 then return 'finished' end
+local held = redis.call('HGET', RUN, id)
+if held then
+  local fence = fence_parts(held)
+  redis.call('HSET', CANCEL, id, fence .. '|')
+  redis.call('PUBLISH', node_channel .. string.match(fence, '^%d+'), 'cancel ' .. id)
+  return 'asked'
+end
+local envelope = redis.call('HGET', TASK, id)
+if not envelope then return 'unknown' end
+local line = string.byte(envelope, 4) >= 6 and 'high' or 'background'
+if redis.call('ZREM', queue_of(1), id) == 1 then
+  refresh_lane(1)
+elseif redis.call('ZREM', later_of(1), id) == 1 then
+  if not refresh_later(1) then redis.call('HDEL', WATCH, type_of(1)) end
+else
+  return 'unknown'
+end
+redis.call('HINCRBY', COUNT, line, -1)
+close_tasks(now, {id, record}, tonumber(result_ttl), 0, dead_max)
+forget_expired(now, 2)
+return 'cancelled'

@@ -1,0 +1,242 @@
+-- Lease up to `count` ready tasks of the given types to a node, most urgent first, first in first out
+-- within a level. Safe to run twice: the same `number` again finds the same batch by its fence. With
+-- `guard` = 1 an id that was put in line again after it ended (a replay) is not leased.
+-- keys: task run outcome tries count last ready due watch lease wake
+-- types: yes
+-- args: epoch number count woken watched guard
+-- reply: {'lost', now}, {'late', now} or {'ok', now, ms until the next delayed task or -1, the type to watch
+--        for it or '', ids, envelopes, tries or {}}
+-- uses: now scores wake lanes
+local SHARE = 32 -- one task in so many is taken from a rotating lower level, so that none starves
+local PROMOTE_MAX = 200
+local CLAIM_MAX = 500 -- Lua unpacks a few thousand arguments at most
+local now = now_ms()
+local lease = redis.call('ZSCORE', LEASE, epoch)
+local fence = epoch .. '.' .. number .. '|'
+local asked_again = lease and lease ~= '0' and redis.call('HGET', LAST, 'c' .. epoch) == number
+if not asked_again and (not lease or tonumber(lease) < now) then
+  -- The token that woke this node is for one that may claim.
+  for i = 1, T do
+    if type_of(i) == woken then leave_token(wake_of(i)) end
+  end
+  if woken == '*' then leave_token(WAKE) end
+  return {(lease and lease ~= '0') and 'late' or 'lost', now}
+end
+
+local function answer(ids, envelopes, wait, watch)
+  if #ids == 0 then return {'ok', now, wait, watch, {}, {}, {}} end
+  local tries = redis.call('EXISTS', TRIES) == 1 and redis.call('HMGET', TRIES, unpack(ids)) or {}
+  return {'ok', now, wait, watch, ids, envelopes, tries}
+end
+
+local function claimed_before()
+  local ids, cursor = {}, '0'
+  repeat
+    local page = redis.call('HSCAN', RUN, cursor, 'COUNT', 1000)
+    cursor = page[1]
+    for j = 1, #page[2], 2 do
+      if string.sub(page[2][j + 1], 1, #fence) == fence then ids[#ids + 1] = page[2][j] end
+    end
+  until cursor == '0'
+  return ids
+end
+if asked_again then
+  local again = claimed_before()
+  return answer(again, #again > 0 and redis.call('HMGET', TASK, unpack(again)) or {}, -1, '')
+end
+
+local touched = {}
+
+local function promote(i)
+  local ids = redis.call('ZRANGE', later_of(i), '-inf', now, 'BYSCORE', 'LIMIT', 0, PROMOTE_MAX)
+  if #ids > 0 then
+    local envelopes = redis.call('HMGET', TASK, unpack(ids))
+    local last, entries, first = redis.call('HINCRBY', COUNT, 'sequence', #ids), {}, nil
+    for j = 1, #ids do
+      local score = score_of(envelopes[j] and string.byte(envelopes[j], 4) or 0, last - #ids + j)
+      if not first or score < first then first = score end
+      entries[2 * j - 1] = score
+      entries[2 * j] = ids[j]
+    end
+    redis.call('ZADD', queue_of(i), unpack(entries))
+    redis.call('ZREMRANGEBYRANK', later_of(i), 0, #ids - 1)
+    redis.call('ZADD', READY, 'LT', first, type_of(i))
+    touched[i] = true
+  end
+  local due = refresh_later(i)
+  if not due then redis.call('HDEL', WATCH, type_of(i)) end
+  return due
+end
+
+local next_due, next_lane
+if redis.call('EXISTS', DUE) == 1 then
+  local dues = redis.call('ZMSCORE', DUE, unpack(ARGV, 2, T + 1))
+  for i = 1, T do
+    local due = dues[i] and tonumber(dues[i])
+    if due and due <= now then due = promote(i) end
+    if due and (not next_due or due < next_due) then next_due, next_lane = due, i end
+  end
+end
+
+local ids, scores, types = {}, {}, {}
+local function take(i, id, score)
+  local j = #ids + 1
+  ids[j], scores[j], types[j] = id, score, i
+  touched[i] = true
+end
+
+local function open_lanes()
+  local lanes = {}
+  local heads = redis.call('ZMSCORE', READY, unpack(ARGV, 2, T + 1))
+  for i = 1, T do
+    if heads[i] then lanes[#lanes + 1] = {i = i, head = tonumber(heads[i]), taken = 0} end
+  end
+  return lanes
+end
+
+-- Take the first task at or below a level; turn by turn the lanes rotate, and after each round of them the levels.
+local function take_share(lanes, turn)
+  local lane = lanes[turn % #lanes + 1]
+  local level = math.floor(turn / #lanes) % 11
+  local found = redis.call('ZRANGE', queue_of(lane.i), score_of(level, 0), '+inf', 'BYSCORE', 'LIMIT', 0, 1, 'WITHSCORES')
+  if not found[1] then return end
+  redis.call('ZREM', queue_of(lane.i), found[1])
+  take(lane.i, found[1], found[2])
+  lane.head = refresh_lane(lane.i)
+  if not lane.head then table.remove(lanes, turn % #lanes + 1) end
+end
+
+local function take_from_one(lane, wanted)
+  local i, at = lane.i, #ids
+  local popped = redis.call('ZPOPMIN', queue_of(i), wanted)
+  for j = 1, #popped, 2 do
+    at = at + 1
+    ids[at], scores[at], types[at] = popped[j], popped[j + 1], i
+  end
+  touched[i] = true
+end
+
+-- Merge several lanes by score. Only the `wanted` lanes with the smallest heads can matter.
+local function take_from_many(lanes, wanted)
+  table.sort(lanes, function(a, b) return a.head < b.head end)
+  while #lanes > wanted do table.remove(lanes) end
+  local window = math.max(8, 2 * math.ceil(wanted / #lanes))
+  local emptied, left = {}, wanted
+  while left > 0 and lanes[1] do
+    local lane = lanes[1]
+    if not lane.page or lane.at > #lane.page then
+      lane.page = redis.call('ZRANGE', queue_of(lane.i), lane.taken, lane.taken + window - 1, 'WITHSCORES')
+      lane.at = 1
+    end
+    local id, score = lane.page[lane.at], lane.page[lane.at + 1]
+    if not id or tonumber(score) > lane.head then
+      lane.head = id and tonumber(score)
+    else
+      take(lane.i, id, score)
+      lane.taken, lane.at, left = lane.taken + 1, lane.at + 2, left - 1
+      if lane.at > #lane.page then
+        lane.page = redis.call('ZRANGE', queue_of(lane.i), lane.taken, lane.taken + window - 1, 'WITHSCORES')
+        lane.at = 1
+      end
+      lane.head = lane.page[lane.at] and tonumber(lane.page[lane.at + 1])
+    end
+    if not lane.head then
+      emptied[#emptied + 1] = table.remove(lanes, 1)
+    else
+      local k = 1
+      while lanes[k + 1] and lanes[k + 1].head < lane.head do
+        lanes[k], lanes[k + 1] = lanes[k + 1], lane
+        k = k + 1
+      end
+    end
+  end
+  for _, list in ipairs({lanes, emptied}) do
+    for _, lane in ipairs(list) do
+      if lane.taken > 0 then redis.call('ZREMRANGEBYRANK', queue_of(lane.i), 0, lane.taken - 1) end
+    end
+  end
+end
+
+local lanes, wanted = open_lanes(), math.min(tonumber(count), CLAIM_MAX)
+if #lanes > 0 then
+  local served = tonumber(redis.call('HGET', COUNT, 'served') or 0)
+  -- Every share that falls due is taken: with one a claim, claims of a steady size would meet the same turns again and again.
+  -- A claim that takes all there is passes nobody over.
+  local all = #lanes == 1 and redis.call('ZCARD', queue_of(lanes[1].i)) <= wanted
+  for turn = math.floor(served / SHARE), math.floor((served + wanted) / SHARE) - 1 do
+    if lanes[1] and not all then take_share(lanes, turn) end
+  end
+  wanted = wanted - #ids
+  if wanted > 0 and #lanes == 1 then
+    take_from_one(lanes[1], wanted)
+  elseif wanted > 0 and #lanes > 1 then
+    take_from_many(lanes, wanted)
+  end
+end
+
+-- A record without an envelope, or with an outcome already, is a ghost or a replay: it leaves the line and does not run.
+local live, envelopes = ids, {}
+local function drop_ghosts(done)
+  local kept, kept_envelopes = {}, {}
+  for j = 1, #ids do
+    if envelopes[j] and not done[j] then
+      kept[#kept + 1] = ids[j]
+      kept_envelopes[#kept] = envelopes[j]
+    else
+      redis.call('HDEL', RUN, ids[j])
+    end
+  end
+  live, envelopes = kept, kept_envelopes
+end
+if #ids > 0 then
+  local held, tails, high = {}, {}, 0
+  for j = 1, #ids do
+    local tail = tails[types[j]]
+    if not tail then
+      tail = '|' .. now .. '|' .. type_of(types[j])
+      tails[types[j]] = tail
+    end
+    held[2 * j - 1], held[2 * j] = ids[j], fence .. scores[j] .. tail
+    if tonumber(scores[j]) < HIGH then high = high + 1 end
+  end
+  redis.call('HSET', RUN, unpack(held))
+  envelopes = redis.call('HMGET', TASK, unpack(ids))
+  local done = guard == '1' and redis.call('HMGET', OUTCOME, unpack(ids)) or {}
+  for j = 1, #ids do
+    if done[j] or not envelopes[j] then
+      drop_ghosts(done)
+      break
+    end
+  end
+  if high > 0 then redis.call('HINCRBY', COUNT, 'high', -high) end
+  if high < #ids then redis.call('HINCRBY', COUNT, 'background', high - #ids) end
+  redis.call('HINCRBY', COUNT, 'served', #ids)
+  redis.call('HSET', LAST, 'c' .. epoch, number)
+end
+
+for i = 1, T do
+  if touched[i] or type_of(i) == woken then
+    if refresh_lane(i) then leave_token(wake_of(i)) end
+  end
+end
+if woken == '*' and redis.call('EXISTS', READY) == 1 then leave_token(WAKE) end
+
+-- Who got less than it asked for will sleep. One sleeper per type is told how long until the earliest delayed task;
+-- the others need not wake for it.
+local wait, watch = -1, ''
+if #ids == tonumber(count) then
+  for i = 1, T do
+    if type_of(i) == watched then
+      redis.call('HDEL', WATCH, watched)
+      leave_token(wake_of(i))
+    end
+  end
+elseif next_due then
+  local who, due = string.match(redis.call('HGET', WATCH, type_of(next_lane)) or '', '^(%d+):(%d+)$')
+  due = tonumber(due)
+  if not who or who == epoch or due > next_due or due + 100 < now then
+    redis.call('HSET', WATCH, type_of(next_lane), epoch .. ':' .. string.format('%.0f', next_due))
+    wait, watch = math.max(next_due - now, 0), type_of(next_lane)
+  end
+end
+return answer(live, envelopes, wait, watch)

@@ -1,0 +1,93 @@
+-- Store new tasks and put each in line or among the delayed. Safe to run twice: an id that is
+-- already there with the same envelope is left as it is; with another, it is reported and unchanged.
+-- keys: task outcome count ready due wake
+-- types: yes
+-- args: queued_max
+-- rest: groups of (type_index priority when amount (id envelope) * amount); when = "now", "+ms" or "@ms"
+-- memory: refused when full
+-- reply: {'full'} or {'ok', now, index, envelope found, …} (index counts from 0)
+-- uses: now scores wake lanes
+local now = now_ms()
+local counts = redis.call('HMGET', COUNT, 'high', 'background')
+local queued = tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
+
+local function room_needed(room_for)
+  local total, group = 0, REST
+  while group <= #ARGV do
+    local amount = tonumber(ARGV[group + 3])
+    total = total + room_for(group + 4, amount)
+    group = group + 4 + 2 * amount
+  end
+  return total
+end
+local function all(_, amount) return amount end
+local function unknown(first, amount)
+  for at = first, first + 2 * (amount - 1), 2 do amount = amount - redis.call('HEXISTS', TASK, ARGV[at]) end
+  return amount
+end
+-- A call that is repeated after its reply was lost needs no room for what it stored the first time.
+local room = tonumber(queued_max) - queued
+if room_needed(all) > room and room_needed(unknown) > room then return {'full'} end
+
+local reply, seen = {'ok', now}, 0
+
+local function distinct(ids)
+  local once, met = {}, {}
+  for _, id in ipairs(ids) do
+    if not met[id] then once[#once + 1] = id end
+    met[id] = true
+  end
+  return once
+end
+
+local function store(first, amount)
+  local ids = {}
+  for j = 1, amount do ids[j] = ARGV[first + 2 * j - 2] end
+  local known = redis.call('HMGET', TASK, unpack(ids))
+  local fresh, pairs_ = {}, {}
+  for j = 1, amount do
+    local envelope = ARGV[first + 2 * j - 1]
+    if not known[j] then
+      fresh[#fresh + 1] = ids[j]
+      pairs_[#pairs_ + 1] = ids[j]
+      pairs_[#pairs_ + 1] = envelope
+    elseif known[j] ~= envelope then
+      reply[#reply + 1] = seen + j - 1
+      reply[#reply + 1] = known[j]
+    end
+  end
+  seen = seen + amount
+  if #fresh > 0 and redis.call('HSET', TASK, unpack(pairs_)) < #fresh then return distinct(fresh) end
+  return fresh
+end
+
+local function line_up(i, priority, ids)
+  local last = redis.call('HINCRBY', COUNT, 'sequence', #ids)
+  local entries = {}
+  for j = 1, #ids do
+    entries[2 * j - 1] = score_of(priority, last - #ids + j)
+    entries[2 * j] = ids[j]
+  end
+  redis.call('ZADD', queue_of(i), unpack(entries))
+  redis.call('ZADD', READY, 'LT', entries[1], type_of(i))
+  leave_token(wake_of(i))
+  leave_token(WAKE)
+end
+
+local at = REST
+while at <= #ARGV do
+  local i, priority, when, amount = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
+  local fresh = store(at + 4, amount)
+  if #fresh > 0 then
+    redis.call('HINCRBY', COUNT, priority >= 6 and 'high' or 'background', #fresh)
+    local due = when == 'now' and 0 or tonumber(string.sub(when, 2)) + (string.sub(when, 1, 1) == '+' and now or 0)
+    if due > now then
+      for j = 1, #fresh do enter_later(i, fresh[j], due) end
+      leave_token(WAKE)
+    else
+      line_up(i, priority, fresh)
+    end
+  end
+  at = at + 4 + 2 * amount
+end
+return reply

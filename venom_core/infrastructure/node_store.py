@@ -1,0 +1,142 @@
+"""The typed door to nodes and their leases.
+
+A lease stands in every partition, because a claim may touch only one; profile and load stand in the first.
+The heartbeat runs in its own thread on its own connection, so `renewal` builds the call and reads its
+answer without doing any I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from venom_core.domain.node import NodeLoad, NodeProfile, NodeState
+from venom_core.infrastructure import scripts
+from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.redis_link import RedisLink
+from venom_core.infrastructure.scripts import ScriptRunner
+
+DUTY_MS = 1_500
+
+_encoder = msgspec.msgpack.Encoder()
+_profile_decoder = msgspec.msgpack.Decoder(NodeProfile)
+_load_decoder = msgspec.msgpack.Decoder(NodeLoad)
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """What one heartbeat brought back from one partition."""
+
+    partition: int
+    alive: bool
+    now_ms: int
+    replaced: bool = False
+    cancels: tuple[str, ...] = ()
+    expired: tuple[int, ...] = ()
+
+    @classmethod
+    def parse(cls, partition: int, reply: Sequence[Any]) -> Beat:
+        """Read the answer of the renew script."""
+        if reply[0] != b"ok":
+            return cls(partition, alive=False, now_ms=reply[1], replaced=reply[2] == b"1")
+        cancels = tuple(task_id.decode() for task_id in reply[2])
+        expired = tuple(int(epoch) for epoch in reply[3])
+        return cls(partition, alive=True, now_ms=reply[1], cancels=cancels, expired=expired)
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A lease just taken; `older_epoch` is the fenced incarnation of the same name, or 0."""
+
+    epoch: int
+    older_epoch: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalCall:
+    """A heartbeat ready to send by EVALSHA, or by EVAL when the server does not know the script."""
+
+    sha: str
+    source: str
+    keys: list[bytes]
+    args: list[Any]
+
+
+class NodeStore:
+    """Joining, leaving, reading and forgetting nodes, and the leadership among Nexus processes."""
+
+    def __init__(self, link: RedisLink, keyspace: Keyspace) -> None:
+        self.keyspace = keyspace
+        self._link = link
+        self._runner = ScriptRunner(link, keyspace)
+        self._run = self._runner.run
+
+    async def join(self, profile: NodeProfile, lease_ms: int) -> Joined:
+        """Take a lease under a new epoch, fencing an older incarnation of the name."""
+        body = _encoder.encode(profile)
+        epoch, older, now_ms = "", 0, 0
+        for partition in range(self.keyspace.partitions):
+            reply = await self._run(scripts.JOIN, partition, [profile.name, lease_ms, body, epoch])
+            epoch, older, now_ms = reply[0].decode(), int(reply[1] or 0), reply[2]
+        return Joined(int(epoch), older, now_ms)
+
+    def renewal(
+        self, partition: int, epoch: int, name: str, lease_ms: int, load: NodeLoad, *, may_reap: bool
+    ) -> RenewalCall:
+        """The call of one heartbeat in one partition."""
+        keys = self._runner.keys(scripts.RENEW, partition)
+        args = [epoch, name, lease_ms, _encoder.encode(load), int(may_reap), DUTY_MS]
+        return RenewalCall(scripts.RENEW.sha, scripts.RENEW.source, keys, args)
+
+    async def leave(self, epoch: int, name: str, *, clean: bool) -> None:
+        """End the lease; not `clean` means something is still held and must be taken back by others."""
+        for partition in range(self.keyspace.partitions):
+            await self._run(scripts.LEAVE, partition, [epoch, name, int(clean)])
+
+    async def bury(self, partition: int, epoch: int) -> None:
+        """Strike a dead incarnation off, once nothing is held under it."""
+        await self._run(scripts.BURY, partition, [epoch])
+
+    async def leased(self, partition: int) -> set[int]:
+        """Epochs that have a lease entry, live or run out."""
+        key = self.keyspace.key(partition, "lease")
+        return {int(epoch) for epoch in await self._link.command("ZRANGE", key, 0, -1)}
+
+    async def all(self) -> list[NodeState]:
+        """Every known node, online or not, in order of name."""
+        reply = await self._run(scripts.NODES, 0)
+        now_ms, states = reply[0], []
+        for at in range(1, len(reply), 5):
+            _name, epoch, deadline, profile, load = reply[at : at + 5]
+            left = int(float(deadline)) - now_ms if deadline else 0
+            beat = load.partition(b"|")[2]
+            states.append(
+                NodeState(
+                    profile=_profile_decoder.decode(profile),
+                    load=_load_decoder.decode(beat) if beat else NodeLoad(),
+                    epoch=int(epoch or 0),
+                    lease_left_ms=max(left, 0),
+                )
+            )
+        return sorted(states, key=lambda state: state.profile.name)
+
+    async def forget(self, name: str, before_ms: int) -> bool:
+        """Forget a node not seen since `before_ms`; False if it lives or was seen later."""
+        gone = [
+            await self._run(scripts.FORGET_NODE, partition, [name, before_ms])
+            for partition in range(self.keyspace.partitions)
+        ]
+        return bool(gone[0])
+
+    async def lead(self, name: str, lease_ms: int) -> int:
+        """Take or keep the leadership: its epoch, or 0 if somebody else leads."""
+        epoch: int = await self._run(scripts.LEAD, 0, [name, lease_ms])
+        return epoch
+
+    async def resign(self, name: str) -> None:
+        """Give the leadership up."""
+        await self._run(scripts.RESIGN, 0, [name])

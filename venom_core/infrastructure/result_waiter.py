@@ -1,0 +1,208 @@
+"""Waiting for the end of tasks without polling.
+
+One subscription per process and one future per waited id. The store is the truth and the message only a
+hint: after every (re)connection all waited ids are registered again, and registering answers at once for
+what has ended meanwhile. A large outcome is not sent in the message but fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+from venom_core.errors import InvalidTask, StoreError, StoreUnavailable, UnknownTask
+from venom_core.event_loop import end_tasks
+from venom_core.infrastructure.redis_link import RedisLink
+from venom_core.infrastructure.task_store import WAITERS_MAX, TaskStore
+
+log = logging.getLogger("venom.broker")
+
+RECHECK_S = 15.0
+UNWAIT_S = 1.0
+ASKED_PER_CALL_MAX = 500
+PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
+
+Ended = asyncio.Future[bytes]
+State = tuple[bytes, bytes]
+
+
+class ResultWaiter:
+    """Futures for the outcome records of tasks."""
+
+    def __init__(self, link: RedisLink, store: TaskStore) -> None:
+        self._link, self._store = link, store
+        self._channel = store.keyspace.reply_channel(secrets.token_hex(6))
+        self._futures: dict[str, set[Ended]] = {}
+        self._partials: dict[str, asyncio.Event] = {}
+        self._unasked: list[tuple[str, asyncio.Future[State]]] = []
+        self._asker: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._checker: asyncio.Task[None] | None = None
+        self._listening = asyncio.Event()
+
+    async def close(self) -> None:
+        """Stop listening; whoever still waits gets `StoreUnavailable`."""
+        await end_tasks(self._listener, self._checker, self._asker)
+        self._listener = self._checker = None
+        self._listening.set()
+        for future in [future for futures in self._futures.values() for future in futures]:
+            if not future.done():
+                future.set_exception(StoreUnavailable("the broker was closed while waiting for a result"))
+        self._futures.clear()
+
+    @asynccontextmanager
+    async def watch(self, task_id: str) -> AsyncIterator[tuple[Ended, bytes]]:
+        """The future of a task's outcome record, and the task's envelope; `UnknownTask` if nobody enqueued it."""
+        future: Ended = asyncio.get_running_loop().create_future()
+        self._futures.setdefault(task_id, set()).add(future)
+        try:
+            await self._listen()
+            state, envelope = await self._ask(task_id)
+            self._answer(task_id, state)
+            yield future, envelope
+        finally:
+            await self._drop(task_id, future)
+
+    async def _ask(self, task_id: str) -> State:
+        """What `TaskStore.wait` says of a task; whoever asks while a call is under way shares the next one."""
+        asked: asyncio.Future[State] = asyncio.get_running_loop().create_future()
+        self._unasked.append((task_id, asked))
+        if self._asker is None:
+            self._asker = asyncio.create_task(self._ask_all())
+        return await asked
+
+    async def _ask_all(self) -> None:
+        part: list[tuple[str, asyncio.Future[State]]] = []
+        try:
+            while self._unasked:
+                part, self._unasked = self._unasked[:ASKED_PER_CALL_MAX], self._unasked[ASKED_PER_CALL_MAX:]
+                await self._ask_some(part)
+        finally:
+            self._asker = None
+            for _, asked in [*part, *self._unasked]:
+                if not asked.done():
+                    asked.set_exception(StoreUnavailable("the broker was closed while waiting for a result"))
+            self._unasked.clear()
+
+    async def _ask_some(self, part: list[tuple[str, asyncio.Future[State]]]) -> None:
+        try:
+            found = await self._store.wait(list({task_id: None for task_id, _ in part}), self._channel, envelopes=True)
+        except StoreError as fault:
+            for _, asked in part:
+                if not asked.done():
+                    asked.set_exception(fault)
+        else:
+            for task_id, asked in part:
+                if not asked.done():
+                    asked.set_result(found[task_id])
+
+    def partial_event(self, task_id: str) -> asyncio.Event:
+        """Set whenever a partial result of a watched task is reported."""
+        return self._partials.setdefault(task_id, asyncio.Event())
+
+    async def _drop(self, task_id: str, future: Ended) -> None:
+        futures = self._futures.get(task_id, set())
+        futures.discard(future)
+        if futures:
+            return
+        self._futures.pop(task_id, None)
+        self._partials.pop(task_id, None)
+        if not future.done() or future.cancelled():
+            try:
+                async with asyncio.timeout(UNWAIT_S):
+                    await self._store.unwait([task_id], self._channel)
+            except (StoreError, TimeoutError) as fault:
+                log.debug("could not take a registration back, it ends with its task: %s", fault)
+
+    def _answer(self, task_id: str, state: bytes) -> None:
+        if state == b"pending":
+            return
+        for future in self._futures.get(task_id, ()):
+            if future.done():
+                continue
+            if state == b"unknown":
+                future.set_exception(UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?"))
+            elif state == b"crowded":
+                future.set_exception(InvalidTask(f"{WAITERS_MAX} processes wait for {task_id} already; share one"))
+            else:
+                future.set_result(state)
+
+    async def _listen(self) -> None:
+        if self._listener is None:
+            self._listening.clear()
+            self._listener = asyncio.create_task(self._keep_listening())
+            self._checker = asyncio.create_task(self._keep_checking())
+        await self._listening.wait()
+
+    async def _keep_listening(self) -> None:
+        pause = PAUSE_S
+        while True:
+            try:
+                async for data in self._link.listen(self._channel):
+                    if data is None:
+                        await self._register_again()
+                        self._listening.set()
+                        pause = PAUSE_S
+                    else:
+                        await self._take(data)
+            except StoreError as fault:
+                log.debug("result channel lost, reconnecting: %s", fault)
+                # Whoever waits goes on to ask the store, which says in its own words that it is away.
+                self._listening.set()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, PAUSE_MAX_S)
+
+    async def _keep_checking(self) -> None:
+        """A message is only a hint: now and then the store is asked about everything that is waited for."""
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            try:
+                await self._register_again()
+            except StoreError as fault:
+                log.debug("cannot check what is waited for: %s", fault)
+
+    async def _register_again(self) -> None:
+        ids = list(self._futures)
+        for start in range(0, len(ids), 500):
+            part = ids[start : start + 500]
+            for task_id, (state, _) in (await self._store.wait(part, self._channel, envelopes=False)).items():
+                self._answer(task_id, state)
+                self._tell_partial(task_id)
+
+    async def _take(self, data: bytes) -> None:
+        try:
+            letters = list(_letters(data))
+        except ValueError:
+            log.warning("somebody publishes what is no result on %s; asking the store instead", self._channel)
+            return await self._register_again()
+        fetch = []
+        for task_id, record in letters:
+            if record is None:
+                self._tell_partial(task_id)
+            elif record:
+                self._answer(task_id, record)
+            else:
+                fetch.append(task_id)
+        if fetch:
+            for task_id, (state, _) in (await self._store.wait(fetch, self._channel, envelopes=False)).items():
+                self._answer(task_id, state)
+        return None
+
+    def _tell_partial(self, task_id: str) -> None:
+        if event := self._partials.get(task_id):
+            event.set()
+
+
+def _letters(data: bytes) -> Iterator[tuple[str, bytes | None]]:
+    """Split a message: "id length:record length:id record", a length of -1 standing for a partial result."""
+    at = 0
+    while at < len(data):
+        first = data.index(b":", at)
+        second = data.index(b":", first + 1)
+        id_end = second + 1 + int(data[at:first])
+        record_bytes = int(data[first + 1 : second])
+        at = id_end + max(record_bytes, 0)
+        yield data[second + 1 : id_end].decode(), None if record_bytes < 0 else data[id_end:at]

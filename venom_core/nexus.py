@@ -1,0 +1,188 @@
+"""`venom-nexus`: the master process. It leads or stands by, and runs the Foreman's services while it leads.
+
+It holds no state: with every Nexus down, Spores go on claiming, promoting and rescuing one another's tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from venom_core import __version__
+from venom_core.agents.service import Service
+from venom_core.agents.watchdog import Watchdog
+from venom_core.clock import Clock
+from venom_core.config import Settings
+from venom_core.daemon import prepare
+from venom_core.domain.node import NodeLoad, NodeProfile, check_name
+from venom_core.errors import LeaseLost, StoreError, VenomError
+from venom_core.event_loop import end_tasks, run
+from venom_core.infrastructure.hive import Hive
+from venom_core.infrastructure.leadership import Leadership
+from venom_core.infrastructure.lease_keeper import LeaseKeeper
+from venom_core.infrastructure.node_store import Beat
+
+log = logging.getLogger("venom.nexus")
+
+REJOIN_PAUSE_S = 0.5
+
+
+class _Pulse:
+    """A Nexus runs no tasks: it has no load to tell and nothing to cancel."""
+
+    def read(self) -> NodeLoad:
+        return NodeLoad()
+
+    def hear(self, cancels: tuple[str, ...]) -> None:
+        """Nothing runs here."""
+
+
+class Nexus:
+    """One Nexus: a node with a lease, a campaign for the leadership, and the services behind it."""
+
+    def __init__(self, settings: Settings | None = None, *, name: str = "", clock: Clock | None = None) -> None:
+        self.settings = settings or Settings.load()
+        self.name = check_name(name or f"nexus-{socket.gethostname()}-{os.getpid()}")
+        self._clock = clock or Clock()
+        self._stop = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._chores: set[asyncio.Task[int]] = set()
+        self._fault: LeaseLost | None = None
+        self.hive: Hive | None = None
+        self.leadership: Leadership | None = None
+
+    async def run(self) -> None:
+        """Connect and serve until `stop`; raises what `MessageBroker.open` raises if the start fails.
+
+        Raises `LeaseLost` if another Nexus of the same name takes over.
+        """
+        hive = self.hive = await Hive.connect(self.settings, self._clock)
+        try:
+            await self._serve(hive)
+        finally:
+            await hive.close()
+        if self._fault is not None:
+            raise self._fault
+
+    async def _serve(self, hive: Hive) -> None:
+        # The name alone would let two of the same name both lead.
+        leadership = Leadership(hive.nodes, f"{self.name}~{secrets.token_hex(4)}", self.settings.hive_lease)
+        profile = NodeProfile(
+            name=self.name, kind="nexus", release=__version__, host=socket.gethostname(), pid=os.getpid()
+        )
+        keeper = LeaseKeeper(hive.link, hive.nodes, profile, hive.rhythm, _Pulse(), self._on_beat, self._clock)
+        await keeper.join()
+        self.leadership = leadership
+        log.info("%s is up", self.name)
+        services: list[Service] = [Watchdog(hive, leadership, self.settings.hive_zombie_task_timeout)]
+        tasks = [asyncio.create_task(service.run(), name=service.name) for service in services]
+        tasks += [asyncio.create_task(self._campaign(leadership)), asyncio.create_task(self._rejoin(keeper))]
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+        await end_tasks(*tasks, stopped, *self._chores)
+        faults = [task.exception() for task in tasks if not task.cancelled()]
+        await self._say_goodbye(keeper, leadership)
+        for fault in faults:
+            if fault is not None:
+                raise fault
+
+    def stop(self) -> None:
+        """Resign and leave."""
+        self._stop.set()
+
+    async def _campaign(self, leadership: Leadership) -> None:
+        led = False
+        while True:
+            try:
+                leads = await leadership.campaign()
+            except StoreError as fault:
+                log.debug("no campaign while Redis is away: %s", fault)
+                leads = False
+            if leads != led:
+                log.info("%s %s", self.name, f"leads (epoch {leadership.epoch})" if leads else "stands by")
+            led = leads
+            await asyncio.sleep(self.settings.hive_lease / 3)
+
+    async def _rejoin(self, keeper: LeaseKeeper) -> None:
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            try:
+                await keeper.join()
+            except StoreError as fault:
+                log.warning("cannot join yet: %s", fault)
+                self._lost.set()
+                await asyncio.sleep(REJOIN_PAUSE_S)
+
+    def _on_beat(self, beat: Beat) -> None:
+        if beat.replaced:
+            self._fault = LeaseLost(f"another Nexus named {self.name!r} took over; give each its own --name")
+            self.stop()
+        elif not beat.alive:
+            self._lost.set()
+        for epoch in beat.expired:
+            chore = asyncio.ensure_future(self._reap(epoch))
+            self._chores.add(chore)
+            chore.add_done_callback(self._chores.discard)
+
+    async def _reap(self, epoch: int) -> int:
+        assert self.hive is not None
+        try:
+            names = await self.hive.node_names()
+            return await self.hive.upkeep.reap(epoch, names.get(epoch, f"of epoch {epoch}"), self.hive.now_ms())
+        except StoreError as fault:
+            log.warning("reaping put off: %s", fault)
+            return 0
+
+    async def _say_goodbye(self, keeper: LeaseKeeper, leadership: Leadership) -> None:
+        try:
+            await leadership.resign()
+            await keeper.leave(clean=True)
+        except StoreError as fault:
+            log.warning("left without saying goodbye: %s", fault)
+        finally:
+            await keeper.halt()
+
+
+async def serve(nexus: Nexus) -> None:
+    """Run a Nexus until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, nexus.stop)
+    await nexus.run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="venom-nexus", description="Watch over a Venom Hive.")
+    parser.add_argument("--name", default="", help="name of this Nexus (default: from host and process)")
+    parser.add_argument("--redis-url", metavar="URL", help="where the hive's Redis is (default: REDIS_URL)")
+    parser.add_argument("--log-level", default="", help="DEBUG, INFO, WARNING or ERROR (default: HIVE_LOG_LEVEL)")
+    parser.add_argument("--version", action="version", version=f"venom-nexus {__version__}")
+    return parser
+
+
+async def _main(settings: Settings, name: str) -> None:
+    await serve(Nexus(settings, name=name))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        settings = prepare(parsed.redis_url, parsed.log_level, "Nexus")
+        run(_main(settings, parsed.name))
+    except VenomError as fault:
+        print(f"venom-nexus: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The worker: claims tasks, runs them, settles their outcome."""

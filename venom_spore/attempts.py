@@ -1,0 +1,119 @@
+"""The attempts that run now: started, watched for their end, stopped early.
+
+One timer watches the earliest moment at which an attempt must end; there is no timer a task. Whoever is
+told to stop and swallows it is told again; after `TOLD_MAX` times its end is reported without it, so that
+a caller is not kept waiting, and the body keeps its slot until it gives in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from venom_spore.context import Report
+from venom_spore.execution import Attempt, Executor, Verdict
+
+log = logging.getLogger("venom.spore")
+
+STUBBORN_S = 5.0
+TOLD_MAX = 2
+
+Key = tuple[str, str]
+
+
+class Attempts:
+    """The running table of one Spore; used in its event loop only."""
+
+    def __init__(
+        self, executor: Executor, report: Callable[[Attempt], Report], on_end: Callable[[Attempt], None]
+    ) -> None:
+        self.running: dict[Key, Attempt] = {}
+        self.freed = asyncio.Event()
+        self._executor, self._report, self._on_end = executor, report, on_end
+        self._loop = asyncio.get_running_loop()
+        self._sweep: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self.running)
+
+    def launch(self, attempt: Attempt, now_ms: int) -> None:
+        """Start a prepared attempt; `now_ms` is Redis' time."""
+        lease = attempt.lease
+        attempt.started_s = self._loop.time()
+        attempt.stops_at_s = attempt.started_s + self._executor.seconds_allowed(attempt, now_ms)
+        self.running[lease.task_id, lease.fence] = attempt
+        attempt.runner = self._loop.create_task(self._executor.run(attempt, self._report, self._ended))
+        if self._sweep is None or attempt.stops_at_s < self._sweep.when():
+            self._sweep_at(attempt.stops_at_s)
+
+    def stop(self, attempt: Attempt, verdict: Verdict) -> None:
+        """End an attempt early with this verdict; a lost lease overrules any other."""
+        if attempt.stop is None or verdict is Verdict.LOST:
+            attempt.stop = verdict
+        attempt.told += 1
+        attempt.stops_at_s = self._loop.time() + STUBBORN_S
+        if attempt.told > TOLD_MAX and attempt.verdict is None:
+            self._report_without(attempt)
+        if attempt.context is not None:
+            attempt.context.cancel()
+        if attempt.runner is not None:
+            if attempt.told == 1:
+                attempt.runner.add_done_callback(lambda _: self._collect(attempt))
+            attempt.runner.cancel()
+        if self._sweep is None or attempt.stops_at_s < self._sweep.when():
+            self._sweep_at(attempt.stops_at_s)
+
+    def stop_all(self, verdict: Verdict) -> None:
+        """End everything that runs."""
+        for attempt in list(self.running.values()):
+            self.stop(attempt, verdict)
+
+    def stop_task(self, task_id: str, verdict: Verdict) -> None:
+        """End the attempts at one task, unless they are being stopped already."""
+        for attempt in [attempt for attempt in self.running.values() if attempt.lease.task_id == task_id]:
+            if attempt.stop is None or verdict is Verdict.LOST:
+                self.stop(attempt, verdict)
+
+    async def until_idle(self) -> None:
+        """Wait until nothing runs."""
+        while self.running:
+            self.freed.clear()
+            await self.freed.wait()
+
+    def _ended(self, attempt: Attempt) -> None:
+        lease = attempt.lease
+        del self.running[lease.task_id, lease.fence]
+        try:
+            if not attempt.reported:
+                self._on_end(attempt)
+        finally:
+            self.freed.set()
+
+    def _collect(self, attempt: Attempt) -> None:
+        """A runner that was cancelled before its first step never says that it ended."""
+        if self.running.get((attempt.lease.task_id, attempt.lease.fence)) is attempt:
+            attempt.verdict = attempt.stop
+            attempt.error = attempt.error or "stopped before it began"
+            self._ended(attempt)
+
+    def _report_without(self, attempt: Attempt) -> None:
+        log.error("task %s was told %d times to stop and goes on; it keeps its slot", attempt.lease.task_id, TOLD_MAX)
+        attempt.verdict = attempt.stop
+        attempt.error = f"it was told to stop ({attempt.stop}) and did not"
+        attempt.reported = True
+        self._on_end(attempt)
+
+    def _sweep_at(self, when_s: float) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
+        self._sweep = self._loop.call_at(when_s, self._sweep_overdue)
+
+    def _sweep_overdue(self) -> None:
+        self._sweep = None
+        now_s = self._loop.time()
+        for attempt in list(self.running.values()):
+            if attempt.stops_at_s <= now_s:
+                self.stop(attempt, attempt.stop or Verdict.TIMED_OUT)
+        if self.running and self._sweep is None:
+            self._sweep_at(min(attempt.stops_at_s for attempt in self.running.values()))

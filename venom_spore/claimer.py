@@ -1,0 +1,99 @@
+"""Claiming for one Spore: from each partition in turn, and sleeping when there is nothing.
+
+A claim whose reply was lost is asked again under the same number, which brings the same batch. A claim
+is never cancelled: its tasks would be leased to a node that does not know of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from venom_core.errors import StoreError
+from venom_core.event_loop import end_tasks
+from venom_core.infrastructure.hive import Hive
+from venom_core.infrastructure.task_store import Batch
+from venom_core.infrastructure.wakeup import WakeLists
+
+log = logging.getLogger("venom.spore")
+
+BLOCK_S = 10.0
+PAUSE_S, PAUSE_MAX_S = 0.1, 2.0
+
+
+class Claimer:
+    """What one Spore asks the queues for; once `quiet` is set, a claim that is not answered is given up."""
+
+    def __init__(self, hive: Hive, types: Sequence[str], quiet: asyncio.Event) -> None:
+        self._tasks, self._types, self._quiet = hive.tasks, types, quiet
+        self._wake = WakeLists(hive.link)
+        self._disturbed = asyncio.Event()
+        self._wake_keys = hive.tasks.wake_keys(types)
+        self._number = 0
+        self._next_partition = 0
+        self._woken = ""
+        self._watched: dict[int, str] = {}
+        self._wait_ms = -1
+        self._disturbance: asyncio.Task[bool] | None = None
+        self.emptied = False
+
+    async def claim(self, epoch: int, count: int) -> Batch | None:
+        """Up to `count` tasks from the next partition that has any; None if none has. Raises `LeaseLost`."""
+        partitions = self._tasks.keyspace.partitions
+        self._wait_ms = -1
+        for step in range(partitions):
+            partition = (self._next_partition + step) % partitions
+            batch = await self._claim(partition, epoch, count)
+            if batch.wait_ms >= 0:
+                self._watched[partition] = batch.watched
+                self._wait_ms = batch.wait_ms if self._wait_ms < 0 else min(self._wait_ms, batch.wait_ms)
+            if batch.leases:
+                self._next_partition = (partition + 1) % partitions
+                self._woken = ""
+                # What is enqueued from now on leaves a token, so there is no need to look again before sleeping.
+                self.emptied = partitions == 1 and len(batch.leases) < count
+                return batch
+        self._woken = ""
+        self.emptied = True
+        return None
+
+    async def _claim(self, partition: int, epoch: int, count: int) -> Batch:
+        self._number += 1
+        number, pause, hints = self._number, PAUSE_S, (self._woken, self._watched.pop(partition, ""))
+        while True:
+            try:
+                return await self._tasks.claim(partition, epoch, number, self._types, count, hints)
+            except StoreError as fault:
+                if self._quiet.is_set():
+                    raise
+                log.warning("a claim was not answered, asking again: %s", fault)
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, PAUSE_MAX_S)
+
+    async def let_go(self, epoch: int) -> None:
+        """This node sleeps no more: somebody else has to wake for the next delayed task."""
+        for partition, task_type in self._watched.items():
+            await self._tasks.unwatch(partition, epoch, task_type)
+        self._watched.clear()
+        await end_tasks(self._disturbance)
+
+    def disturb(self) -> None:
+        """End the present sleep, or the next one before it begins."""
+        self._disturbed.set()
+
+    async def sleep(self) -> None:
+        """Block until there may be work or somebody disturbs."""
+        seconds = BLOCK_S if self._wait_ms < 0 else min(BLOCK_S, self._wait_ms / 1000)
+        popping = asyncio.ensure_future(self._wake.pop(self._wake_keys, max(seconds, 0.001)))
+        if self._disturbance is None or self._disturbance.done():
+            self._disturbance = asyncio.ensure_future(self._disturbed.wait())
+        try:
+            await asyncio.wait([popping, self._disturbance], return_when=asyncio.FIRST_COMPLETED)
+            self._disturbed.clear()
+            if popping.done():
+                key = popping.result()
+                self._woken = key.decode().partition("}:wake:")[2] if key else ""
+        finally:
+            if not popping.done():
+                await end_tasks(popping)

@@ -1,0 +1,177 @@
+"""`venom-spore`: a worker node as a process."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from venom_core import __version__
+from venom_core.clock import Clock
+from venom_core.config import Settings
+from venom_core.daemon import prepare
+from venom_core.domain.node import NodeProfile, check_name
+from venom_core.errors import InvalidSetting, VenomError
+from venom_core.event_loop import run
+from venom_core.infrastructure.hive import Hive
+from venom_spore.execution import Executor, Limits
+from venom_spore.heartbeat import Heartbeat
+from venom_spore.machine import MachineReader, PsutilReader
+from venom_spore.sandbox import Sandbox
+from venom_spore.skills import SkillSet, load_skills
+from venom_spore.threads import ThreadRunner
+from venom_spore.worker import Worker
+
+log = logging.getLogger("venom.spore")
+
+CONCURRENCY_MAX = 10_000
+ASYNC_SLOTS, THREAD_SLOTS = 100, 16
+
+
+@dataclass(frozen=True, slots=True)
+class SporeOptions:
+    """Who this Spore is; `concurrency` 0 = chosen by the kinds of skills."""
+
+    name: str = ""
+    concurrency: int = 0
+    tags: tuple[str, ...] = ()
+
+
+def default_concurrency(skills: SkillSet) -> int:
+    """A slot per CPU if any skill runs in a process, 16 if any runs in a thread, else 100."""
+    modes = {skill.mode for skill in skills}
+    if "process" in modes:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return THREAD_SLOTS if "thread" in modes else ASYNC_SLOTS
+
+
+class VenomSpore:
+    """A worker node in this process: `connect`, `run` until `stop`, `disconnect`."""
+
+    def __init__(
+        self,
+        skills: SkillSet,
+        options: SporeOptions | None = None,
+        settings: Settings | None = None,
+        *,
+        reader: MachineReader | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._options = options or SporeOptions()
+        self.settings = settings or Settings.load()
+        self._skills = skills.located()
+        self._clock = clock or Clock()
+        self._reader = reader
+        self.name = check_name(self._options.name or socket.gethostname() or "spore")
+        for tag in self._options.tags:
+            check_name(tag)
+        slots = self._options.concurrency or default_concurrency(skills)
+        if not 1 <= slots <= CONCURRENCY_MAX:
+            raise InvalidSetting(f"--concurrency is 1 to {CONCURRENCY_MAX}, not {slots}")
+        self._slots = slots
+        self._hive: Hive | None = None
+        self._sandbox: Sandbox | None = None
+        self._threads: ThreadRunner | None = None
+        self._stops = 0
+        self.worker: Worker | None = None
+
+    async def connect(self) -> None:
+        """Connect to Redis and get ready; raises what `MessageBroker.open` raises."""
+        hive = self._hive = await Hive.connect(self.settings, self._clock)
+        self._sandbox = Sandbox(self._slots, result_bytes_max=self.settings.hive_result_bytes_max)
+        limits = Limits(result_bytes_max=self.settings.hive_result_bytes_max)
+        self._threads = ThreadRunner(self._slots)
+        executor = Executor(self.name, hive.seal, self._skills, limits, self._threads, self._sandbox)
+        heartbeat = Heartbeat(self._reader or PsutilReader(), self._clock)
+        self.worker = Worker(hive, self._profile(), executor, heartbeat, self.settings.hive_drain_timeout)
+        for _ in range(self._stops):
+            self.worker.stop()
+
+    def _profile(self) -> NodeProfile:
+        return NodeProfile(
+            name=self.name,
+            release=__version__,
+            concurrency=self._slots,
+            skills=tuple(self._skills.names()),
+            tags=self._options.tags,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            started_ms=self._clock.now_ms(),
+        )
+
+    async def run(self) -> None:
+        """Work until `stop`; raises `NameTaken` if another Spore of the same name takes over."""
+        if self.worker is None:
+            await self.connect()
+        assert self.worker is not None
+        await self.worker.run()
+
+    def stop(self) -> None:
+        """First call drains, second forces; one that comes before the Spore is connected counts too."""
+        self._stops += 1
+        if self.worker is not None:
+            self.worker.stop()
+
+    async def disconnect(self) -> None:
+        """End children and idle threads, and close connections."""
+        if self._threads is not None:
+            self._threads.close()
+        if self._sandbox is not None:
+            await self._sandbox.close()
+        if self._hive is not None:
+            await self._hive.close()
+        self._hive = self._sandbox = self._threads = self.worker = None
+        self._stops = 0
+
+
+async def serve(spore: VenomSpore) -> None:
+    """Run a Spore until SIGTERM or SIGINT; the second signal forces."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, spore.stop)
+    try:
+        await spore.connect()
+        await spore.run()
+    finally:
+        await spore.disconnect()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="venom-spore", description="Run tasks of a Venom Hive on this machine.")
+    parser.add_argument("--skills", required=True, metavar="pkg.module:skills", help="what this Spore can do")
+    parser.add_argument("--name", default="", help="name of this node (default: the host name)")
+    parser.add_argument("--redis-url", metavar="URL", help="where the hive's Redis is (default: REDIS_URL)")
+    parser.add_argument("--concurrency", type=int, default=0, metavar="N", help="tasks at the same time")
+    parser.add_argument("--tags", default="", metavar="a,b", help="tags of this node, shown by venom nodes")
+    parser.add_argument("--log-level", default="", help="DEBUG, INFO, WARNING or ERROR (default: HIVE_LOG_LEVEL)")
+    parser.add_argument("--version", action="version", version=f"venom-spore {__version__}")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        settings = prepare(parsed.redis_url, parsed.log_level, "Spore")
+        tags = tuple(tag.strip() for tag in parsed.tags.split(",") if tag.strip())
+        options = SporeOptions(parsed.name, parsed.concurrency, tags)
+        spore = VenomSpore(load_skills(parsed.skills), options, settings)
+        gc.freeze()  # what was imported stays: the collector need not walk through it again and again
+        run(serve(spore))
+    except VenomError as fault:
+        print(f"venom-spore: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""How many tasks a Spore claims: pure decisions.
+
+It claims no more than it can start at once, plus a look-ahead worth about ten milliseconds of its own
+measured pace, so that the next batch is there when slots free up. Tasks of a second have no look-ahead
+at all: no node hoards. What was claimed and could not start within `PATIENCE_S` is handed back.
+"""
+
+from __future__ import annotations
+
+LOOK_AHEAD_S = 0.010
+PATIENCE_S = 0.050
+QUICK_TASK_S = 0.005
+_SMOOTHING = 0.05
+
+
+class Pace:
+    """Slots of one Spore and the smoothed time a task takes, in seconds."""
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self.mean_s = 1.0
+
+    def record(self, seconds: float) -> None:
+        """One task took so long."""
+        self.mean_s += (seconds - self.mean_s) * _SMOOTHING
+
+    def look_ahead(self) -> int:
+        """Tasks to hold ready beyond the slots."""
+        return min(self.slots, int(self.slots * LOOK_AHEAD_S / max(self.mean_s, 1e-6)))
+
+    def room(self, held: int) -> int:
+        """Tasks to ask for when `held` are running or ready; 0 while asking is not worth a call yet.
+
+        Quick tasks free their slots faster than a call takes, so it waits for a quarter of the room; for
+        slow ones every free slot is asked for at once.
+        """
+        capacity = self.slots + self.look_ahead()
+        free = capacity - held
+        least = max(capacity // 4, 1) if self.mean_s < QUICK_TASK_S else 1
+        return free if free >= least else 0
