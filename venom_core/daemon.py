@@ -22,5 +22,5 @@ def prepare(redis_url: str | None, log_level: str, what: str) -> Settings:
         stream=sys.stderr,
     )
     if not settings.enable_hive:
-        raise InvalidSetting(f"the hive is switched off; set ENABLE_HIVE=true to start a {what}")
+        raise InvalidSetting(f"the hive is switched off; set ENABLE_HIVE=true to start {what}")
     return settings

@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
     parsed = _parser().parse_args(arguments)
     try:
-        settings = prepare(parsed.redis_url, parsed.log_level, "Nexus")
+        settings = prepare(parsed.redis_url, parsed.log_level, "a Nexus")
         run(_main(settings, parsed.name))
     except VenomError as fault:
         print(f"venom-nexus: {fault}", file=sys.stderr)

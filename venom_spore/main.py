@@ -159,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
     parsed = _parser().parse_args(arguments)
     try:
-        settings = prepare(parsed.redis_url, parsed.log_level, "Spore")
+        settings = prepare(parsed.redis_url, parsed.log_level, "a Spore")
         tags = tuple(tag.strip() for tag in parsed.tags.split(",") if tag.strip())
         options = SporeOptions(parsed.name, parsed.concurrency, tags)
         spore = VenomSpore(load_skills(parsed.skills), options, settings)
