@@ -108,11 +108,13 @@ end
 
 local function take_from_one(lane, wanted)
   local i, at = lane.i, #ids
-  local popped = redis.call('ZPOPMIN', queue_of(i), wanted)
-  for j = 1, #popped, 2 do
+  -- ZPOPMIN would descend through the whole index again for each task.
+  local first = redis.call('ZRANGE', queue_of(i), 0, wanted - 1, 'WITHSCORES')
+  for j = 1, #first, 2 do
     at = at + 1
-    ids[at], scores[at], types[at] = popped[j], popped[j + 1], i
+    ids[at], scores[at], types[at] = first[j], first[j + 1], i
   end
+  redis.call('ZREMRANGEBYRANK', queue_of(i), 0, wanted - 1)
   touched[i] = true
 end
 
