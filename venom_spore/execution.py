@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from venom_core.domain.lane import WAITING
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.payload import encode
 from venom_core.domain.retry import after_failure
@@ -171,29 +172,28 @@ class Executor:
     def settlement(self, attempt: Attempt, now_ms: int) -> Settlement | None:
         """What to store for the verdict; None for a lease that is lost, because nothing may be."""
         verdict, lease, body = attempt.verdict, attempt.lease, attempt.body
-        task_type = body.task_type if body is not None else ""
+        lane = WAITING if lease.given else body.task_type if body is not None else ""
         if verdict is Verdict.DONE:
-            return Settlement(lease, task_type, "end", self.record(attempt, TaskStatus.COMPLETED, now_ms))
+            return Settlement(lease, lane, "end", self.record(attempt, TaskStatus.COMPLETED, now_ms))
         if verdict is Verdict.LOST:
             return None
         if verdict is Verdict.HANDED_BACK:
-            return Settlement(lease, task_type, "back")
+            return Settlement(lease, lane, "back")
         if verdict is Verdict.CRASHED:
-            return Settlement(lease, task_type, "crash", self.record(attempt, TaskStatus.QUARANTINED, now_ms))
+            return Settlement(lease, lane, "crash", self.record(attempt, TaskStatus.QUARANTINED, now_ms))
         if verdict in (Verdict.FAILED, Verdict.TIMED_OUT) and body is not None:
             decision = after_failure(lease.failures + 1, body.max_retries, random.random())
             if decision.again:
-                return Settlement(lease, task_type, "retry", decision.delay_ms)
+                return Settlement(lease, lane, "retry", decision.delay_ms)
         status = TaskStatus.CANCELLED if verdict is Verdict.CANCELLED else TaskStatus.FAILED
-        return Settlement(lease, task_type, "end", self.record(attempt, status, now_ms))
+        return Settlement(lease, lane, "end", self.record(attempt, status, now_ms))
 
     def cancelled(self, settlement: Settlement, now_ms: int) -> Settlement:
         """The end of a task that was about to go back in line when somebody had it cancelled."""
         attempt = Attempt(settlement.lease)
         attempt.error = _STOP_WORDS[Verdict.CANCELLED]
-        return Settlement(
-            settlement.lease, settlement.task_type, "end", self.record(attempt, TaskStatus.CANCELLED, now_ms)
-        )
+        record = self.record(attempt, TaskStatus.CANCELLED, now_ms)
+        return Settlement(settlement.lease, settlement.lane, "end", record)
 
     def record(self, attempt: Attempt, status: TaskStatus, now_ms: int) -> bytes:
         """The sealed outcome of an attempt."""

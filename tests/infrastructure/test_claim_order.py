@@ -111,7 +111,7 @@ async def flood(stores: Stores, epoch: int, types: list[str], size: int, claims:
     got: list[str] = []
     for turn in range(claims):
         ids = [f"u{turn}-{at}" for at in range(size)]
-        await stores.put(group(urgent.task_type, ids, urgent.priority))
+        await stores.put(group(urgent.lane, ids, urgent.priority))
         leases = await stores.claim(epoch, size, types)
         await stores.settle(epoch, *(end(lease) for lease in leases))
         got += ids_of(leases)

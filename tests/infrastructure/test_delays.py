@@ -115,13 +115,13 @@ async def test_no_watch_is_left_when_the_last_delayed_task_is_cancelled(stores: 
     await stores.put(group("scan", ["1"], when=f"+{HOUR_MS}"))
     await claimed(stores, epoch)
     assert "0:watch" in await stores.dump()
-    await stores.tasks.cancel("1", "scan", record("1", TaskStatus.CANCELLED), KEEP)
+    await stores.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP)
     assert not {"0:due", "0:later:scan", "0:watch"} & set(await stores.dump())
 
 
 async def test_cancelling_the_earliest_leaves_the_next(stores: Stores) -> None:
     await stores.put(group("scan", ["1"], when="@4000000000000"), group("scan", ["2"], when="@4000000000009"))
-    await stores.tasks.cancel("1", "scan", record("1", TaskStatus.CANCELLED), KEEP)
+    await stores.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP)
     assert (await stores.dump())["0:due"] == {b"scan": 4000000000009}
 
 

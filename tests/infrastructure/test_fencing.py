@@ -174,7 +174,7 @@ async def test_the_third_crash_quarantines(stores: Stores) -> None:
 
 async def test_a_task_to_be_cancelled_ends_when_its_node_dies(stores: Stores) -> None:
     epoch, _ = await one_claimed(stores)
-    assert await stores.tasks.cancel("1", "scan", record("1", TaskStatus.CANCELLED), KEEP) == "asked"
+    assert await stores.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP) == "asked"
     await stores.expire_lease(epoch)
     assert await stores.upkeep.reap(epoch, "node", 5) == 0
     assert await stores.tasks.stats() == [0, 0, 0, 0, 0, 0, 1, 0]

@@ -89,7 +89,7 @@ async def test_a_forgotten_id_is_unknown_and_may_be_used_again(stores: Stores) -
     await ended(stores, ["1"], keep=AT_ONCE)
     await stores.tasks.forget_expired(5)
     gone = record("1", CANCELLED)
-    assert await stores.tasks.cancel("1", "scan", gone, KEEP) == "unknown"
+    assert await stores.tasks.cancel("1", ["scan"], gone, KEEP) == "unknown"
     assert await stores.tasks.requeue("1", "scan") == "unknown"
     assert await stores.tasks.wait(["1"], "me", envelopes=True) == {"1": (b"unknown", b"")}
     other = TaskGroup("scan", 5, "now", ["1"], [envelope("1", 5, "new content")])
@@ -98,7 +98,7 @@ async def test_a_forgotten_id_is_unknown_and_may_be_used_again(stores: Stores) -
 
 async def test_a_cancel_of_what_is_neither_waiting_nor_running_is_unknown(stores: Stores) -> None:
     await stores.put(group("scan", ["1"]))
-    assert await stores.tasks.cancel("1", "another-type", record("1", CANCELLED), KEEP) == "unknown"
+    assert await stores.tasks.cancel("1", ["another-type"], record("1", CANCELLED), KEEP) == "elsewhere"
 
 
 async def test_dead_letters_are_capped_and_the_oldest_leave(stores: Stores) -> None:

@@ -94,7 +94,7 @@ async def test_many_large_payloads_are_cut_by_their_size(
 ) -> None:
     monkeypatch.setattr(module, "CALL_BYTES_MAX", 250)
     bodies = {str(at): intake._body("scan", b"\x81\xa1x\xc4\x50" + b"y" * 80, intake._terms({})) for at in range(5)}
-    chunks = intake._chunks("scan", intake._terms({}), bodies)
+    chunks = intake._chunks(intake._terms({}), bodies)
     assert [chunk.ids for chunk in chunks] == [["0", "1"], ["2", "3"], ["4"]]
 
 

@@ -86,7 +86,7 @@ def block(seconds: float) -> None:
 async def test_a_cancel_wish_is_heard_in_the_thread_and_in_the_loop(stores: Stores, node: Node) -> None:
     await stores.put(group("scan", ["1"]))
     await stores.claim(node.keeper.epoch)
-    await stores.tasks.cancel("1", "scan", record("1", TaskStatus.CANCELLED), KEEP)
+    await stores.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP)
     beats = await node.next_beats()
     assert beats[-1].cancels == ("1",)
     assert node.heard[-1] == ("1",)

@@ -104,7 +104,7 @@ async def test_a_beat_brings_the_wishes_for_its_own_tasks_only(stores: Stores) -
     await stores.claim(second)
     assert (await beat(stores, first, "a")).cancels == ()
     for task_id in ("1", "2"):
-        await stores.tasks.cancel(task_id, "scan", record(task_id, TaskStatus.CANCELLED), KEEP)
+        await stores.tasks.cancel(task_id, ["scan"], record(task_id, TaskStatus.CANCELLED), KEEP)
     assert (await beat(stores, first, "a")).cancels == ("1",)
     assert (await beat(stores, second, "b")).cancels == ("2",)
 

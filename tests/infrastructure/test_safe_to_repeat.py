@@ -98,7 +98,7 @@ async def test_settle_of_every_kind_at_once(stores: Stores) -> None:
     epoch = await stores.join()
     leases = await stores.claim(epoch, 8)
     gone = record("6", CANCELLED)
-    await stores.tasks.cancel("6", "scan", gone, KEEP)
+    await stores.tasks.cancel("6", ["scan"], gone, KEEP)
     items = [
         end(leases[0]), end(leases[1], status=TaskStatus.FAILED), end(leases[2], status=CANCELLED),
         other(leases[3], "retry", 0), other(leases[4], "retry", HOUR_MS), other(leases[5], "back"),
@@ -129,10 +129,10 @@ async def test_cancel_of_a_waiting_a_delayed_and_a_running_task(stores: Stores) 
         ("wait", "cancelled", "finished"), ("delay", "cancelled", "finished"), ("run", "asked", "asked"),
     ]:  # fmt: skip
         gone = record(task_id, CANCELLED)
-        assert await stores.tasks.cancel(task_id, "scan", gone, KEEP) == first
+        assert await stores.tasks.cancel(task_id, ["scan"], gone, KEEP) == first
 
         async def again(task_id: str = task_id, gone: bytes = gone) -> str:
-            return await stores.tasks.cancel(task_id, "scan", gone, KEEP)
+            return await stores.tasks.cancel(task_id, ["scan"], gone, KEEP)
 
         assert await unchanged(stores, again) == second
 
@@ -151,7 +151,7 @@ async def test_take_back(stores: Stores) -> None:
     await stores.put(group("scan", ["1", "2"]))
     epoch = await stores.join()
     await stores.claim(epoch, 2)
-    await stores.tasks.cancel("2", "scan", record("2", CANCELLED), KEEP)
+    await stores.tasks.cancel("2", ["scan"], record("2", CANCELLED), KEEP)
     items = [ends_of(task_id, await stores.held(task_id)) for task_id in ("1", "2")]
     await stores.expire_lease(epoch)
     assert await stores.tasks.take_back(0, epoch, items, KEEP) == (1, 1)

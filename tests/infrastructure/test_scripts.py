@@ -23,7 +23,7 @@ def test_a_script_is_known_by_the_digest_of_what_is_sent(script: Script) -> None
     assert script.sha == hashlib.sha1(script.source.encode(), usedforsecurity=False).hexdigest()
     for at, key in enumerate(script.keys, 1):
         assert f"local {key.upper()} = KEYS[{at}]\n" in script.source
-    assert f"-- keys: {' '.join(script.keys)}\n" in script.source
+    assert not script.keys or f"-- keys: {' '.join(script.keys)}\n" in script.source
 
 
 @pytest.mark.parametrize("script", ALL, ids=lambda script: str(script.name))

@@ -234,7 +234,7 @@ class Lives(RuleBasedStateMachine):
         if task is None:
             return
         gone = record(task.task_id, TaskStatus.CANCELLED)
-        answer = self.do(self.stores.tasks.cancel(task.task_id, task.task_type, gone, LIMITS))
+        answer = self.do(self.stores.tasks.cancel(task.task_id, [task.task_type], gone, LIMITS))
         if task.status is TaskStatus.PENDING:
             assert answer == "cancelled"
             self.model.step(task, TaskEvent.CANCEL)

@@ -22,7 +22,7 @@ async def test_all_that_is_known_of_tasks_is_read_at_one_moment(split: Stores) -
     a, nobody = seen["a"], seen["unheard-of"]
     assert (a.envelope, a.failures, a.crashes, a.progress) == (envelope("a", 2), 1, 0, b"half")
     assert a.held is not None
-    assert (a.held.epoch, a.held.fence, a.held.task_type) == (epoch, leases["a"].fence, "scan")
+    assert (a.held.epoch, a.held.fence, a.held.lane) == (epoch, leases["a"].fence, "scan")
     assert 0 <= a.now_ms - a.held.started_ms < 60_000
     assert (nobody.envelope, nobody.held, nobody.outcome, nobody.progress) == (None, None, None, None)
     assert await split.tasks.look([]) == {}
@@ -102,7 +102,7 @@ async def test_who_waits_hears_of_the_end_once_with_a_small_record_or_is_told_to
 
 async def test_what_has_ended_is_answered_at_once(split: Stores) -> None:
     await split.put(group("scan", ["1", "2"]))
-    await split.tasks.cancel("1", "scan", record("1", TaskStatus.CANCELLED), KEEP)
+    await split.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP)
     found = await split.tasks.wait(["1", "2", "3"], "me", envelopes=True)
     assert found == {
         "1": (record("1", TaskStatus.CANCELLED), envelope("1", 2)),

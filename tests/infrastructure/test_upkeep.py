@@ -100,7 +100,7 @@ async def test_a_rescue_of_what_somebody_wanted_cancelled_ends_it(stores: Stores
     await stores.put(group("scan", ["1"]))
     await stores.claim(await stores.join())
     held = await stores.held("1")
-    await stores.tasks.cancel("1", "scan", record("1", CANCELLED), stores.upkeep.keep)
+    await stores.tasks.cancel("1", ["scan"], record("1", CANCELLED), stores.upkeep.keep)
     assert await stores.upkeep.rescue("1", held, "node", 5) == "ended"
     outcome = (await stores.tasks.look(["1"]))["1"].outcome
     assert outcome is not None
@@ -130,6 +130,6 @@ async def test_a_node_that_leaves_ends_what_somebody_wanted_cancelled(stores: St
     await stores.put(group("scan", ["1"]))
     leaving = await stores.join("leaving")
     await stores.claim(leaving, 1)
-    assert await stores.tasks.cancel("1", "scan", record("1", TaskStatus.CANCELLED), KEEP) == "asked"
+    assert await stores.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP) == "asked"
     await stores.upkeep.hand_back(leaving, 5)
     assert await stores.tasks.stats() == [0, 0, 0, 0, 0, 0, 1, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,10 @@ _NAME = re.compile(r"[A-Za-z0-9_.:-]{1,%d}" % NAME_CHARS_MAX)
 
 
 class NodeProfile(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a node says of itself once, when it joins."""
+    """What a node says of itself once, when it joins.
+
+    `capabilities` are {name: proficiency 0-1}; `hardware` is {"cpu_count", "memory_mb", "gpus", …} as found.
+    """
 
     name: str
     kind: str = "spore"
@@ -26,10 +30,19 @@ class NodeProfile(msgspec.Struct, frozen=True, omit_defaults=True):
     host: str = ""
     pid: int = 0
     started_ms: int = 0
+    endpoint: str = ""
+    capabilities: dict[str, float] = {}
+    hardware: dict[str, Any] = {}
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs it has."""
+        found = self.hardware.get("gpus", 0)
+        return found if isinstance(found, int) else 0
 
 
 class NodeLoad(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a node says with each heartbeat; percentages are 0-100, of its cgroup where one limits it."""
+    """What a node says with each heartbeat; percentages are 0-100, of its cgroup where one limits it, memory MiB."""
 
     cpu_percent: float = 0.0
     memory_percent: float = 0.0
@@ -37,19 +50,25 @@ class NodeLoad(msgspec.Struct, frozen=True, omit_defaults=True):
     load_1m: float = 0.0
     active_tasks: int = 0
     loop_silent_ms: int = 0
+    memory_available_mb: float = 0.0
 
     def score(self) -> float:
         """The documents' load score on the percent scale, uncapped; lower is freer."""
-        return 0.4 * self.cpu_percent + 0.3 * self.memory_percent + 0.3 * (self.active_tasks / 10) * 100
+        return self.floor() + 0.3 * (self.active_tasks / 10) * 100
+
+    def floor(self) -> float:
+        """The score's part that is not our own tasks; what is no number counts as a full machine."""
+        return 0.4 * finite_percent(self.cpu_percent) + 0.3 * finite_percent(self.memory_percent)
 
 
 class NodeState(msgspec.Struct, frozen=True):
-    """A node as read from the store: profile, last load, lease epoch and what is left of the lease."""
+    """A node as read from the store: profile, last load and when it was heard, lease epoch and what is left of it."""
 
     profile: NodeProfile
     load: NodeLoad
     epoch: int
     lease_left_ms: int
+    heard_ms: int = 0
 
     @property
     def online(self) -> bool:

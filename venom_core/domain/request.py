@@ -8,6 +8,7 @@ from typing import Any
 
 from venom_core.clock import from_datetime
 from venom_core.domain import payload
+from venom_core.domain.placement import Requirements
 from venom_core.domain.priority import DEFAULT_PRIORITY, Priority, parse_priority
 from venom_core.domain.retry import RETRIES_MAX
 from venom_core.domain.task import TaskBody
@@ -35,6 +36,7 @@ class TaskOptions:
     root_id: str | None = None
     correlation_id: str | None = None
     key: str | None = None
+    requirements: dict[str, Any] | None = None
 
     @classmethod
     def parse(cls, options: dict[str, Any]) -> TaskOptions:
@@ -56,11 +58,12 @@ class Terms:
     when: str
     deadline_ms: int
     extra: dict[str, Any] | None
+    requirements: dict[str, Any] | None = None
 
     def same_as(self, body: TaskBody, priority: int) -> bool:
         """Whether an existing task was asked for under these terms (moments aside, they differ on every call)."""
-        mine = (self.priority, self.timeout_ms, self.max_retries, self.extra)
-        return mine == (priority, body.timeout_ms, body.max_retries, body.extra)
+        mine = (self.priority, self.timeout_ms, self.max_retries, self.extra, self.requirements)
+        return mine == (priority, body.timeout_ms, body.max_retries, body.extra, body.requirements)
 
 
 def settle_terms(options: TaskOptions, default_timeout_s: float, default_retries: int) -> Terms:
@@ -83,6 +86,7 @@ def settle_terms(options: TaskOptions, default_timeout_s: float, default_retries
         when=when,
         deadline_ms=0 if options.deadline is None else _moment("deadline", options.deadline),
         extra=_extra(options),
+        requirements=Requirements.parse(options.requirements).to_dict() or None if options.requirements else None,
     )
 
 

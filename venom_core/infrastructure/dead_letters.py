@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from venom_core.clock import from_datetime
+from venom_core.domain.lane import first_lane
 from venom_core.domain.task import open_task
 from venom_core.domain.task_id import check_id
 from venom_core.domain.task_message import TaskMessage
@@ -48,10 +49,10 @@ class DeadLetters:
             if seen.envelope is None or seen.outcome is None:
                 continue
             try:
-                task_type = open_task(self._hive.seal, task_id, seen.envelope).task_type
+                body = open_task(self._hive.seal, task_id, seen.envelope)
             except SecurityError:
                 continue  # what was refused as forged stays refused
-            put_back += await self._hive.tasks.requeue(task_id, task_type) == "pending"
+            put_back += await self._hive.tasks.requeue(task_id, first_lane(body)) == "pending"
         return put_back
 
     async def purge(self, task_ids: Iterable[str] | None = None, *, before: datetime | None = None) -> int:

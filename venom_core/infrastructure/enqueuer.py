@@ -22,7 +22,7 @@ PAUSE_S = 0.05
 
 @dataclass(slots=True)
 class _Waiting:
-    task_type: str
+    lane: str
     priority: int
     when: str
     task_id: str
@@ -38,10 +38,10 @@ class Enqueuer:
         self._waiting: list[_Waiting] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def submit(self, task_type: str, priority: int, when: str, task_id: str, envelope: bytes) -> bytes | None:
+    async def submit(self, lane: str, priority: int, when: str, task_id: str, envelope: bytes) -> bytes | None:
         """Enqueue one task; None, or the envelope that already has this id."""
         done: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(task_type, priority, when, task_id, envelope, done))
+        self._waiting.append(_Waiting(lane, priority, when, task_id, envelope, done))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all())
         return await done
@@ -83,7 +83,7 @@ class Enqueuer:
     async def _send_batch(self, batch: list[_Waiting]) -> None:
         groups: dict[tuple[str, int, str], TaskGroup] = {}
         for item in batch:
-            kind = (item.task_type, item.priority, item.when)
+            kind = (item.lane, item.priority, item.when)
             group = groups.get(kind)
             if group is None:
                 group = groups[kind] = TaskGroup(*kind)

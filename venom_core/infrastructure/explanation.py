@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from venom_core.clock import to_naive_local
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.node import NodeState
+from venom_core.domain.placement import Requirements
 from venom_core.domain.task import TaskBody
 from venom_core.domain.task_message import TaskMessage
+from venom_core.infrastructure.placement_store import Assignment
+from venom_core.infrastructure.task_store import Seen
 
 NAMES_SHOWN = 5
 
@@ -50,18 +53,17 @@ def explain_ended(task: TaskMessage) -> Explanation:
     return Explanation(task.task_id, task.status, str(task.status), sentence)
 
 
-def explain_pending(
-    task_id: str, body: TaskBody, place: Place, failures: int, crashes: int, nodes: Sequence[NodeState]
-) -> Explanation:
+def explain_pending(task_id: str, body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]) -> Explanation:
     """Of a task in line: the first reason that holds, the hardest first."""
-    reason, sentence = _reason(body, place, failures, nodes)
-    if crashes:
-        sentence += f"; {crashes} of its nodes died under it so far"
+    reason, sentence = _reason(body, place, seen, nodes)
+    if seen.crashes:
+        sentence += f"; {seen.crashes} of its nodes died under it so far"
     return Explanation(task_id, TaskStatus.PENDING, reason, sentence)
 
 
-def _reason(body: TaskBody, place: Place, failures: int, nodes: Sequence[NodeState]) -> tuple[str, str]:
-    online = [node for node in nodes if node.online and node.profile.kind == "spore"]
+def _reason(body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]) -> tuple[str, str]:
+    spores = [node for node in nodes if node.profile.kind == "spore"]
+    online = [node for node in spores if node.online]
     able = [node for node in online if body.task_type in node.profile.skills]
     if body.deadline_ms and body.deadline_ms < place.now_ms:
         return "late", f"its deadline {to_naive_local(body.deadline_ms):%H:%M:%S} has passed; it fails when claimed"
@@ -71,15 +73,31 @@ def _reason(body: TaskBody, place: Place, failures: int, nodes: Sequence[NodeSta
         return "no_skill", _missing_skill(body.task_type, online)
     if place.due_ms > place.now_ms:
         wait = f"{(place.due_ms - place.now_ms) / 1000:.1f} s"
-        if failures:
-            return "retrying", f"attempt {failures} failed; the next starts in {wait}"
+        if seen.failures:
+            return "retrying", f"attempt {seen.failures} failed; the next starts in {wait}"
         return "scheduled", f"scheduled, starts in {wait}"
+    if body.requirements or seen.assigned:
+        return _placement(body, seen, spores)
     slots = sum(node.profile.concurrency for node in able)
     ahead = max(place.rank, 0)
     return (
         "queued",
         f"{ahead} of {place.queue_length} tasks of its type are ahead; {len(able)} Spores with {slots} slots take it",
     )
+
+
+def _placement(body: TaskBody, seen: Seen, spores: Sequence[NodeState]) -> tuple[str, str]:
+    """Which requirement fails on which node; or whom it was given to."""
+    assignment = Assignment.unpack(seen.assigned)
+    if assignment.node:
+        return "assigned", f"it was given to {assignment.node}, which starts it when a slot is free"
+    needs = Requirements.parse(body.requirements).merged(assignment.needs)
+    failing = {node.profile.name: needs.shortfalls(node, body.task_type) for node in spores}
+    if fitting := [name for name, missing in failing.items() if not missing]:
+        return "placing", f"a dispatcher will give it to one of: {', '.join(fitting[:NAMES_SHOWN])}"
+    reasons = [f"{name}: {' and '.join(missing)}" for name, missing in failing.items()]
+    more = f"; and {len(reasons) - NAMES_SHOWN} more" if len(reasons) > NAMES_SHOWN else ""
+    return "no_fit", f"no Spore meets its requirements; {'; '.join(reasons[:NAMES_SHOWN])}{more}"
 
 
 def _missing_skill(task_type: str, online: Sequence[NodeState]) -> str:

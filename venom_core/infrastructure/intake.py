@@ -9,6 +9,7 @@ from msgspec import Raw
 
 from venom_core.config import Settings
 from venom_core.domain import payload as payloads
+from venom_core.domain.lane import first_lane
 from venom_core.domain.request import TaskOptions, Terms, settle_terms
 from venom_core.domain.task import TaskBody, open_task, priority_of, seal_task
 from venom_core.domain.task_id import TaskIds, check_id, check_type
@@ -39,7 +40,7 @@ class Intake:
         body = self._body(check_type(task_type), self._encode(payload), terms)
         new_id = self._new_ids.take(1, hive.now_ms())[0] if task_id is None else check_id(task_id)
         envelope = seal_task(hive.seal, new_id, terms.priority, body)
-        other = await self._enqueuer.submit(task_type, terms.priority, terms.when, new_id, envelope)
+        other = await self._enqueuer.submit(first_lane(body), terms.priority, terms.when, new_id, envelope)
         if other is not None:
             self._compare(new_id, body, terms, other)
         return new_id
@@ -58,7 +59,7 @@ class Intake:
         ids = self._ids(len(raws), task_ids)
         bodies = [self._body(task_type, raw, terms) for raw in raws]
         by_id = dict(zip(ids, bodies, strict=True))
-        for task_id, other in (await self._send(self._chunks(task_type, terms, by_id))).items():
+        for task_id, other in (await self._send(self._chunks(terms, by_id))).items():
             self._compare(task_id, by_id[task_id], terms, other)
         return ids
 
@@ -70,7 +71,7 @@ class Intake:
             raise InvalidTask(f"{len(set(ids))} distinct task ids for {count} payloads; give one for each")
         return ids
 
-    def _chunks(self, task_type: str, terms: Terms, bodies: dict[str, TaskBody]) -> list[TaskGroup]:
+    def _chunks(self, terms: Terms, bodies: dict[str, TaskBody]) -> list[TaskGroup]:
         groups: list[TaskGroup] = []
         size = CALL_BYTES_MAX
         seal = self._hive.seal
@@ -78,7 +79,7 @@ class Intake:
             envelope = seal_task(seal, task_id, terms.priority, body)
             size += len(envelope)
             if size > CALL_BYTES_MAX or len(groups[-1].ids) == TASKS_PER_CALL_MAX:
-                groups.append(TaskGroup(task_type, terms.priority, terms.when))
+                groups.append(TaskGroup(first_lane(body), terms.priority, terms.when))
                 size = len(envelope)
             groups[-1].ids.append(task_id)
             groups[-1].envelopes.append(envelope)
@@ -112,7 +113,7 @@ class Intake:
             terms.max_retries,
             self._hive.now_ms(),
             terms.deadline_ms,
-            None,
+            terms.requirements,
             terms.extra,
         )
 

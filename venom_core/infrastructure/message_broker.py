@@ -20,10 +20,11 @@ from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.order import Order, write_order
 from venom_core.domain.payload import decode, encode
 from venom_core.domain.priority import DEFAULT_PRIORITY, Priority
-from venom_core.domain.task import NOTHING, Outcome, open_task, seal_outcome
+from venom_core.domain.task import open_task
 from venom_core.domain.task_id import check_id, check_type
 from venom_core.domain.task_message import TaskMessage
 from venom_core.errors import IllegalTransition, InvalidTask, StoreUnavailable, UnknownTask, VenomError
+from venom_core.infrastructure.changes import Changes, lanes_of
 from venom_core.infrastructure.consumer import Consumer
 from venom_core.infrastructure.dead_letters import DeadLetters
 from venom_core.infrastructure.explanation import Explanation, Place, explain_ended, explain_pending
@@ -120,7 +121,7 @@ class MessageBroker:
         """Enqueue one task and return its id.
 
         `payload`: {argument: JSON value}. `options`: timeout, max_retries, delay (s) or run_at, deadline,
-        metadata, parent_id, root_id, correlation_id, key. The same `task_id` with the same content again
+        metadata, parent_id, root_id, correlation_id, key, requirements. The same `task_id` with the same content again
         changes nothing. Raises `InvalidTask`, `TaskExists`, `QueueFull`, `StoreUnavailable`, `StoreRefused`.
         """
         return await self._open_intake.one(task_type, payload, task_id, {"priority": priority, **options})
@@ -210,10 +211,9 @@ class MessageBroker:
             raise UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?")
         if task.status is not TaskStatus.PENDING:
             return explain_ended(task)
-        place = Place(*await hive.tasks.place(task_id, task.task_type))
-        return explain_pending(
-            task_id, open_task(hive.seal, task_id, seen.envelope), place, seen.failures, seen.crashes, nodes
-        )
+        body = open_task(hive.seal, task_id, seen.envelope)
+        place = Place(*await hive.tasks.place(task_id, lanes_of(body, seen)[0]))
+        return explain_pending(task_id, body, place, seen, nodes)
 
     async def _look(self, task_id: str) -> Seen:
         return (await self.hive.tasks.look([check_id(task_id)]))[task_id]
@@ -225,32 +225,18 @@ class MessageBroker:
 
     async def cancel_task(self, task_id: str) -> bool:
         """End a pending task, or ask its node to stop it; False if it had ended already. `UnknownTask`."""
-        hive = self.hive
-        seen = await self._look(task_id)
-        if seen.envelope is None:
-            raise UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?")
-        outcome = Outcome("", seen.failures, seen.crashes, 0, seen.now_ms, NOTHING, "cancelled before it ran")
-        record = seal_outcome(hive.seal, task_id, TaskStatus.CANCELLED, outcome)
-        task_type = open_task(hive.seal, task_id, seen.envelope).task_type
-        return await hive.tasks.cancel(task_id, task_type, record, hive.keep) in ("cancelled", "asked")
+        return await self._changes.cancel(task_id)
 
     async def retry_task(self, task_id: str) -> bool:
         """Put a failed, quarantined or cancelled task, or a zombie, back in line; True if it is there now.
 
         A completed task never runs again and a healthy running one is left alone: False. `UnknownTask`.
         """
-        hive = self.hive
-        seen = await self._look(task_id)
-        if seen.envelope is None:
-            raise UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?")
-        if seen.outcome is not None:
-            task_type = open_task(hive.seal, task_id, seen.envelope).task_type
-            return await hive.tasks.requeue(task_id, task_type) == "pending"
-        zombies = await hive.find_zombies(self.settings.hive_zombie_task_timeout)
-        for zombie in zombies:
-            if zombie.task_id == task_id:
-                return await hive.upkeep.rescue(task_id, zombie.held, zombie.node, seen.now_ms) == "pending"
-        return False
+        return await self._changes.retry(task_id)
+
+    @property
+    def _changes(self) -> Changes:
+        return Changes(self.hive, self.settings.hive_zombie_task_timeout)
 
     async def detect_zombie_tasks(self) -> list[TaskMessage]:
         """Running tasks whose node renews its lease but has shown no sign of life for `HIVE_ZOMBIE_TASK_TIMEOUT`."""

@@ -36,6 +36,7 @@ class Beat:
     replaced: bool = False
     cancels: tuple[str, ...] = ()
     expired: tuple[int, ...] = ()
+    budget: int | None = None
 
     @classmethod
     def parse(cls, partition: int, reply: Sequence[Any]) -> Beat:
@@ -44,7 +45,8 @@ class Beat:
             return cls(partition, alive=False, now_ms=reply[1], replaced=reply[2] == b"1")
         cancels = tuple(task_id.decode() for task_id in reply[2])
         expired = tuple(int(epoch) for epoch in reply[3])
-        return cls(partition, alive=True, now_ms=reply[1], cancels=cancels, expired=expired)
+        budget = int(reply[4]) if reply[4] else None
+        return cls(partition, alive=True, now_ms=reply[1], cancels=cancels, expired=expired, budget=budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +115,24 @@ class NodeStore:
         for at in range(1, len(reply), 5):
             _name, epoch, deadline, profile, load = reply[at : at + 5]
             left = int(float(deadline)) - now_ms if deadline else 0
-            beat = load.partition(b"|")[2]
+            heard, _, beat = load.partition(b"|")
             states.append(
                 NodeState(
                     profile=_profile_decoder.decode(profile),
                     load=_load_decoder.decode(beat) if beat else NodeLoad(),
                     epoch=int(epoch or 0),
                     lease_left_ms=max(left, 0),
+                    heard_ms=int(heard or 0),
                 )
             )
         return sorted(states, key=lambda state: state.profile.name)
+
+    async def set_budgets(self, budgets: dict[str, int], ttl_ms: int) -> None:
+        """Tell nodes by their next heartbeat how many tasks to hold; who is not named has no limit but its slots."""
+        args: list[Any] = [ttl_ms]
+        for name, tasks in budgets.items():
+            args += [name, tasks]
+        await self._run(scripts.BUDGET, 0, args)
 
     async def forget(self, name: str, before_ms: int) -> bool:
         """Forget a node not seen since `before_ms`; False if it lives or was seen later."""

@@ -102,6 +102,7 @@ class ScriptRunner:
 ENQUEUE, CLAIM, SETTLE, TAKE_BACK = load("enqueue"), load("claim"), load("settle"), load("take_back")
 CANCEL, REQUEUE, NOTE, LOOK, PLACE = load("cancel"), load("requeue"), load("note"), load("look"), load("place")
 WAIT, UNWAIT, STATS, UNWATCH = load("wait"), load("unwait"), load("stats"), load("unwatch")
+WAITING, ASSIGN, LENGTHS, BUDGET = load("waiting"), load("assign"), load("lengths"), load("budget")
 PURGE, FORGET, REFUSE = load("purge"), load("forget"), load("refuse")
 JOIN, RENEW, LEAVE, BURY = load("join"), load("renew"), load("leave"), load("bury")
 NODES, FORGET_NODE, LEAD, RESIGN = load("nodes"), load("forget_node"), load("lead"), load("resign")

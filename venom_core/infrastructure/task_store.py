@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from venom_core.domain.lane import claimed_by_type, home_lane
 from venom_core.errors import LeaseLate, LeaseLost, QueueFull
 from venom_core.infrastructure import scripts
 from venom_core.infrastructure.keys import Keyspace
@@ -39,9 +40,9 @@ class Retention:
 
 @dataclass(slots=True)
 class TaskGroup:
-    """New tasks that share type, level and moment; `when` is "now", "+ms" or "@ms" of Redis' clock."""
+    """New tasks that share lane, level and moment; `when` is "now", "+ms" or "@ms" of Redis' clock."""
 
-    task_type: str
+    lane: str
     priority: int
     when: str
     ids: list[str] = field(default_factory=list)
@@ -49,7 +50,7 @@ class TaskGroup:
 
 
 class Lease(msgspec.Struct, gc=False):
-    """A task as claimed: what to run, how often it was tried, and the fence that proves it is held."""
+    """A task as claimed, with the fence that proves it is held; `given` if it was meant for this node alone."""
 
     task_id: str
     envelope: bytes
@@ -58,6 +59,7 @@ class Lease(msgspec.Struct, gc=False):
     fence: str
     partition: int
     claimed_ms: int
+    given: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,10 @@ class Batch:
 
 
 class Settlement(msgspec.Struct, gc=False):
-    """How one leased task ended; `data` is a sealed record, a delay in ms, or empty."""
+    """How one attempt ended: `lane` is where a task returns to, `data` a sealed record, a delay in ms, or empty."""
 
     lease: Lease
-    task_type: str
+    lane: str
     verb: Verb
     data: bytes | int = b""
 
@@ -86,13 +88,13 @@ class Held:
     epoch: int
     fence: str
     started_ms: int
-    task_type: str
+    lane: str
 
     @classmethod
     def parse(cls, text: bytes) -> Held:
-        """Read "epoch.number|score|started ms|type"."""
-        token, _score, started, task_type = text.decode().split("|", 3)
-        return cls(int(token.partition(".")[0]), token + "|", int(started), task_type)
+        """Read "epoch.number|score|started ms|lane"."""
+        token, _score, started, lane = text.decode().split("|", 3)
+        return cls(int(token.partition(".")[0]), token + "|", int(started), lane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ class Seen:
     failures: int
     crashes: int
     progress: bytes | None
+    assigned: bytes | None = None
 
 
 class TaskStore:
@@ -124,11 +127,11 @@ class TaskStore:
         """
         taken: dict[str, bytes] = {}
         for partition, parts in self._by_partition(groups).items():
-            types = list(dict.fromkeys(group.task_type for group in parts))
+            types = list(dict.fromkeys(group.lane for group in parts))
             args: list[Argument] = [queued_max]
             ids: list[str] = []
             for group in parts:
-                args += [types.index(group.task_type) + 1, group.priority, group.when, len(group.ids)]
+                args += [types.index(group.lane) + 1, group.priority, group.when, len(group.ids)]
                 args += [item for pair in zip(group.ids, group.envelopes, strict=True) for item in pair]
                 ids += group.ids
             reply = await self._run(scripts.ENQUEUE, partition, args, types=types)
@@ -146,7 +149,7 @@ class TaskStore:
             for task_id, envelope in zip(group.ids, group.envelopes, strict=True):
                 partition = self.keyspace.partition_of(task_id)
                 if partition not in parts:
-                    parts[partition] = TaskGroup(group.task_type, group.priority, group.when)
+                    parts[partition] = TaskGroup(group.lane, group.priority, group.when)
                     split.setdefault(partition, []).append(parts[partition])
                 parts[partition].ids.append(task_id)
                 parts[partition].envelopes.append(envelope)
@@ -170,7 +173,7 @@ class TaskStore:
             raise LeaseLate(f"the lease of epoch {epoch} ran out; it must be renewed before it may claim")
         if reply[0] != b"ok":
             raise LeaseLost(f"the lease of epoch {epoch} ran out or was taken over")
-        _, now_ms, wait_ms, watched, ids, envelopes, tried = reply
+        _, now_ms, wait_ms, watched, ids, envelopes, tried, given = reply
         fence = f"{epoch}.{number}|"
         if not tried:
             leases = [
@@ -182,6 +185,10 @@ class TaskStore:
                 Lease(task_id.decode(), envelope, *(_tries(tries) if tries else (0, 0)), fence, partition, now_ms)
                 for task_id, envelope, tries in zip(ids, envelopes, tried, strict=True)
             ]
+        if given:
+            mine = {task_id.decode() for task_id in given}
+            for lease in leases:
+                lease.given = lease.task_id in mine
         return Batch(leases, now_ms, wait_ms, watched.decode())
 
     async def unwatch(self, partition: int, epoch: int, task_type: str) -> None:
@@ -198,7 +205,7 @@ class TaskStore:
         """
         ends = [item for item in items if item.verb == "end"]
         others = [item for item in items if item.verb != "end"]
-        types = list(dict.fromkeys(item.task_type for item in others))
+        types = list(dict.fromkeys(item.lane for item in others))
         limits = (keep.result_ttl_ms, keep.dead_ttl_ms, keep.dead_max, keep.crashes_max)
         by_fence: dict[str, list[Settlement]] = {}
         for item in ends:
@@ -209,7 +216,7 @@ class TaskStore:
             for item in group:
                 args += (item.lease.task_id, item.data)
         for item in others:
-            args += (item.lease.task_id, item.lease.fence, item.verb, item.data, types.index(item.task_type) + 1)
+            args += (item.lease.task_id, item.lease.fence, item.verb, item.data, types.index(item.lane) + 1)
         reply = await self._run(scripts.SETTLE, partition, args, types=types)
         ordered = [*chain.from_iterable(by_fence.values()), *others]
         return [ordered[index] for index in _indexes(reply[1])], [ordered[index] for index in _indexes(reply[2])]
@@ -227,7 +234,7 @@ class TaskStore:
 
         `force` takes single tasks from a living node. Answers (returned, ended); (0, 0) if the node lives.
         """
-        types = list(dict.fromkeys(held.task_type for _, held, _, _ in items))
+        types = list(dict.fromkeys(home_lane(held.lane) for _, held, _, _ in items))
         args: list[Argument] = [
             epoch,
             int(force),
@@ -238,21 +245,24 @@ class TaskStore:
         ]
         args.append(self.keyspace.node_channel(epoch))
         for task_id, held, quarantined, cancelled in items:
-            args += [task_id, held.fence, quarantined, cancelled, types.index(held.task_type) + 1]
+            args += [task_id, held.fence, quarantined, cancelled, types.index(home_lane(held.lane)) + 1]
         reply = await self._run(scripts.TAKE_BACK, partition, args, types=types)
         return (reply[1], reply[2]) if reply[0] == b"ok" else (0, 0)
 
-    async def cancel(self, task_id: str, task_type: str, record: bytes, keep: Retention) -> str:
-        """End a pending task or ask its node to: "cancelled", "asked", "finished" or "unknown"."""
+    async def cancel(self, task_id: str, lanes: Sequence[str], record: bytes, keep: Retention) -> str:
+        """End a task that is pending in one of the lanes, or ask its node to.
+
+        Answers "cancelled", "asked", "finished", "unknown", or "elsewhere" if it stands in another lane.
+        """
         args: list[Argument] = [task_id, record, keep.result_ttl_ms, keep.dead_max, self.keyspace.node_channel()]
         partition = self.keyspace.partition_of(task_id)
-        reply: bytes = await self._run(scripts.CANCEL, partition, args, types=[task_type])
+        reply: bytes = await self._run(scripts.CANCEL, partition, args, types=lanes)
         return reply.decode()
 
-    async def requeue(self, task_id: str, task_type: str) -> str:
+    async def requeue(self, task_id: str, lane: str) -> str:
         """Put an ended task back in line: "pending", "completed", "active" or "unknown"."""
         partition = self.keyspace.partition_of(task_id)
-        reply: bytes = await self._run(scripts.REQUEUE, partition, [task_id], types=[task_type])
+        reply: bytes = await self._run(scripts.REQUEUE, partition, [task_id], types=[lane])
         return reply.decode()
 
     async def note(self, notes: Sequence[tuple[Lease, str, bytes]], ttl_ms: int) -> list[Lease]:
@@ -284,16 +294,16 @@ class TaskStore:
         seen: dict[str, Seen] = {}
         for partition, part in self._pages(ids):
             now_ms, *columns = await self._run(scripts.LOOK, partition, part)
-            for task_id, envelope, held, outcome, tries, progress in zip(part, *columns, strict=True):
+            for task_id, envelope, held, outcome, tries, progress, assigned in zip(part, *columns, strict=True):
                 counts = _tries(tries) if tries else (0, 0)
                 holder = Held.parse(held) if held else None
-                seen[task_id] = Seen(now_ms, envelope, holder, outcome, *counts, progress)
+                seen[task_id] = Seen(now_ms, envelope, holder, outcome, *counts, progress, assigned)
         return seen
 
-    async def place(self, task_id: str, task_type: str) -> tuple[int, int, int, int]:
+    async def place(self, task_id: str, lane: str) -> tuple[int, int, int, int]:
         """(now ms, rank in its queue or -1, due ms or -1, length of its queue) of a pending task."""
         partition = self.keyspace.partition_of(task_id)
-        now_ms, rank, due, length = await self._run(scripts.PLACE, partition, [task_id], types=[task_type])
+        now_ms, rank, due, length = await self._run(scripts.PLACE, partition, [task_id], types=[lane])
         return now_ms, rank, int(float(due)), length
 
     async def wait(self, ids: Sequence[str], channel: str, *, envelopes: bool) -> dict[str, tuple[bytes, bytes]]:
@@ -355,7 +365,8 @@ class TaskStore:
         """Types with work ready or delayed, the most urgent first."""
         ready = await self.link.command("ZRANGE", self.keyspace.key(partition, "ready"), 0, most - 1)
         due = await self.link.command("ZRANGE", self.keyspace.key(partition, "due"), 0, most - 1)
-        return list(dict.fromkeys(name.decode() for name in [*ready, *due]))[:most]
+        lanes = dict.fromkeys(name.decode() for name in [*ready, *due])
+        return [lane for lane in lanes if claimed_by_type(lane)][:most]
 
     async def audit(self, what: str, task_id: str, why: str, node: str) -> None:
         """Write a line of the security audit."""

@@ -12,6 +12,7 @@ from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.seal import Seal
 from venom_core.domain.task import open_outcome, open_task, priority_of
 from venom_core.domain.task_message import TaskMessage
+from venom_core.infrastructure.placement_store import Assignment
 from venom_core.infrastructure.task_store import Seen
 
 
@@ -53,6 +54,7 @@ def view_seen(seal: Seal, task_id: str, seen: Seen, node_names: dict[int, str]) 
     message.crashes = seen.crashes
     message.attempt = seen.failures
     message.progress = view_progress(seen.progress)
+    message.assigned_node = Assignment.unpack(seen.assigned).node or None
     if seen.held is not None:
         message.status = TaskStatus.RUNNING
         message.attempt = seen.failures + 1

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from venom_core.domain.lane import home_lane
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.retry import CRASHES_MAX
 from venom_core.domain.seal import Seal
@@ -79,7 +80,7 @@ class Upkeep:
             while True:
                 cursor, page = await self.tasks.running(partition, cursor)
                 items = [
-                    Settlement(Lease(task_id, b"", 0, 0, held.fence, partition, 0), held.task_type, "back")
+                    Settlement(Lease(task_id, b"", 0, 0, held.fence, partition, 0), home_lane(held.lane), "back")
                     for task_id, held in page
                     if held.epoch == epoch
                 ]
@@ -100,7 +101,7 @@ class Upkeep:
         lease = item.lease
         outcome = Outcome("", lease.failures, lease.crashes, 0, now_ms, NOTHING, "cancelled while its node left")
         record = seal_outcome(self.seal, lease.task_id, TaskStatus.CANCELLED, outcome)
-        return Settlement(lease, item.task_type, "end", record)
+        return Settlement(lease, item.lane, "end", record)
 
     async def rescue(self, task_id: str, held: Held, node: str, now_ms: int) -> str:
         """Take one running task from a living node that shows no sign of life: "pending", "ended" or "gone"."""

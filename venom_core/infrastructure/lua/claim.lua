@@ -1,14 +1,13 @@
 -- Lease up to `count` ready tasks of the given types to a node, most urgent first, first in first out
 -- within a level. Safe to run twice: the same `number` again finds the same batch by its fence. With
 -- `guard` = 1 an id that was put in line again after it ended (a replay) is not leased.
--- keys: task run outcome tries count last ready due watch lease wake
+-- keys: task run outcome tries count last ready placed due watch lease wake dispatch
 -- types: yes
 -- args: epoch number count woken watched guard
 -- reply: {'lost', now}, {'late', now} or {'ok', now, ms until the next delayed task or -1, the type to watch
---        for it or '', ids, envelopes, tries or {}}
--- uses: now scores wake lanes
+--        for it or '', ids, envelopes, tries or {}, those of the ids that were given to this node}
+-- uses: now scores wake lanes promote
 local SHARE = 32 -- one task in so many is taken from a rotating lower level, so that none starves
-local PROMOTE_MAX = 200
 local CLAIM_MAX = 500 -- Lua unpacks a few thousand arguments at most
 local now = now_ms()
 local lease = redis.call('ZSCORE', LEASE, epoch)
@@ -23,10 +22,11 @@ if not asked_again and (not lease or tonumber(lease) < now) then
   return {(lease and lease ~= '0') and 'late' or 'lost', now}
 end
 
+local given = {}
 local function answer(ids, envelopes, wait, watch)
-  if #ids == 0 then return {'ok', now, wait, watch, {}, {}, {}} end
+  if #ids == 0 then return {'ok', now, wait, watch, {}, {}, {}, {}} end
   local tries = redis.call('EXISTS', TRIES) == 1 and redis.call('HMGET', TRIES, unpack(ids)) or {}
-  return {'ok', now, wait, watch, ids, envelopes, tries}
+  return {'ok', now, wait, watch, ids, envelopes, tries, given}
 end
 
 local function claimed_before()
@@ -35,7 +35,10 @@ local function claimed_before()
     local page = redis.call('HSCAN', RUN, cursor, 'COUNT', 1000)
     cursor = page[1]
     for j = 1, #page[2], 2 do
-      if string.sub(page[2][j + 1], 1, #fence) == fence then ids[#ids + 1] = page[2][j] end
+      if string.sub(page[2][j + 1], 1, #fence) == fence then
+        ids[#ids + 1] = page[2][j]
+        if string.find(page[2][j + 1], '|@', 1, true) then given[#given + 1] = page[2][j] end
+      end
     end
   until cursor == '0'
   return ids
@@ -47,33 +50,15 @@ end
 
 local touched = {}
 
-local function promote(i)
-  local ids = redis.call('ZRANGE', later_of(i), '-inf', now, 'BYSCORE', 'LIMIT', 0, PROMOTE_MAX)
-  if #ids > 0 then
-    local envelopes = redis.call('HMGET', TASK, unpack(ids))
-    local last, entries, first = redis.call('HINCRBY', COUNT, 'sequence', #ids), {}, nil
-    for j = 1, #ids do
-      local score = score_of(envelopes[j] and string.byte(envelopes[j], 4) or 0, last - #ids + j)
-      if not first or score < first then first = score end
-      entries[2 * j - 1] = score
-      entries[2 * j] = ids[j]
-    end
-    redis.call('ZADD', queue_of(i), unpack(entries))
-    redis.call('ZREMRANGEBYRANK', later_of(i), 0, #ids - 1)
-    redis.call('ZADD', READY, 'LT', first, type_of(i))
-    touched[i] = true
-  end
-  local due = refresh_later(i)
-  if not due then redis.call('HDEL', WATCH, type_of(i)) end
-  return due
-end
-
 local next_due, next_lane
 if redis.call('EXISTS', DUE) == 1 then
   local dues = redis.call('ZMSCORE', DUE, unpack(ARGV, 2, T + 1))
   for i = 1, T do
     local due = dues[i] and tonumber(dues[i])
-    if due and due <= now then due = promote(i) end
+    if due and due <= now then
+      due = promote(i, now)
+      touched[i] = true
+    end
     if due and (not next_due or due < next_due) then next_due, next_lane = due, i end
   end
 end
@@ -88,6 +73,8 @@ end
 local function open_lanes()
   local lanes = {}
   local heads = redis.call('ZMSCORE', READY, unpack(ARGV, 2, T + 1))
+  -- A node's own lane is the last, if it has one.
+  if is_own(T) then heads[T] = redis.call('ZSCORE', PLACED, type_of(T)) end
   for i = 1, T do
     if heads[i] then lanes[#lanes + 1] = {i = i, head = tonumber(heads[i]), taken = 0} end
   end
@@ -199,6 +186,7 @@ if #ids > 0 then
       tails[types[j]] = tail
     end
     held[2 * j - 1], held[2 * j] = ids[j], fence .. scores[j] .. tail
+    if is_own(types[j]) then given[#given + 1] = ids[j] end
     if tonumber(scores[j]) < HIGH then high = high + 1 end
   end
   redis.call('HSET', RUN, unpack(held))
@@ -218,7 +206,11 @@ end
 
 for i = 1, T do
   if touched[i] or type_of(i) == woken then
-    if refresh_lane(i) then leave_token(wake_of(i)) end
+    if refresh_lane(i) then
+      leave_token(wake_of(i))
+    elseif is_own(i) then
+      leave_token(DISPATCH) -- This node has room for more of what waits to be placed.
+    end
   end
 end
 if woken == '*' and redis.call('EXISTS', READY) == 1 then leave_token(WAKE) end

@@ -1,6 +1,6 @@
 -- Store new tasks and put each in line or among the delayed. Safe to run twice: an id that is
 -- already there with the same envelope is left as it is; with another, it is reported and unchanged.
--- keys: task outcome count ready due wake
+-- keys: task outcome count ready placed due wake
 -- types: yes
 -- args: queued_max
 -- rest: groups of (type_index priority when amount (id envelope) * amount); when = "now", "+ms" or "@ms"
@@ -69,9 +69,9 @@ local function line_up(i, priority, ids)
     entries[2 * j] = ids[j]
   end
   redis.call('ZADD', queue_of(i), unpack(entries))
-  redis.call('ZADD', READY, 'LT', entries[1], type_of(i))
+  redis.call('ZADD', index_of(i), 'LT', entries[1], type_of(i))
   leave_token(wake_of(i))
-  leave_token(WAKE)
+  leave_token_for_any(i)
 end
 
 local at = REST
@@ -83,7 +83,7 @@ while at <= #ARGV do
     local due = when == 'now' and 0 or tonumber(string.sub(when, 2)) + (string.sub(when, 1, 1) == '+' and now or 0)
     if due > now then
       for j = 1, #fresh do enter_later(i, fresh[j], due) end
-      leave_token(WAKE)
+      leave_token_for_any(i)
     else
       line_up(i, priority, fresh)
     end

@@ -1,8 +1,9 @@
 -- A heartbeat: prolong the lease, leave the load, and learn what this node should know.
 -- A lease that ran out but was not taken back yet is still the node's own.
--- keys: lease names load cancel duty
+-- keys: lease names load cancel duty budget
 -- args: epoch name lease_ms load may_reap duty_ms
--- reply: {'lost', now, '1' if the name has a newer incarnation} or {'ok', now, ids to cancel, epochs to reap}
+-- reply: {'lost', now, '1' if the name has a newer incarnation} or {'ok', now, ids to cancel, epochs to reap, tasks
+--        it should hold for now or ''}
 -- uses: now
 local now = now_ms()
 local lease = redis.call('ZSCORE', LEASE, epoch)
@@ -22,4 +23,4 @@ if may_reap == '1' then
   expired = redis.call('ZRANGE', LEASE, '-inf', '(' .. now, 'BYSCORE', 'LIMIT', 0, 16)
   if #expired > 0 and not redis.call('SET', DUTY, epoch, 'NX', 'PX', duty_ms) then expired = {} end
 end
-return {'ok', now, wishes, expired}
+return {'ok', now, wishes, expired, redis.call('HGET', BUDGET, name) or ''}

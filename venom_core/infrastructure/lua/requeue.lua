@@ -1,5 +1,5 @@
 -- Put a task that ended badly back in line as if it were new; all counts of tries start anew.
--- keys: task run outcome tries expiry dead count ready due wake
+-- keys: task run outcome tries expiry dead count ready placed due wake
 -- types: yes
 -- args: id
 -- memory: refused when full
@@ -17,5 +17,4 @@ redis.call('HDEL', TRIES, id)
 local priority = string.byte(envelope, 4)
 redis.call('HINCRBY', COUNT, priority >= 6 and 'high' or 'background', 1)
 enter_lane(1, id, score_of(priority, redis.call('HINCRBY', COUNT, 'sequence', 1)))
-leave_token(WAKE)
 return 'pending'

@@ -1,6 +1,6 @@
 -- Report how leased tasks ended. Each is compared with its fence; one that is not held under it any
 -- more is refused by index and changes nothing. Safe to run twice: the reply is kept under `number`.
--- keys: task run outcome tries progress expiry dead cancel wait count last ready due wake lease audit
+-- keys: task run outcome tries progress assigned expiry dead cancel wait count last ready placed due wake lease audit
 -- types: yes
 -- args: epoch number result_ttl dead_ttl dead_max crashes_max groups
 -- rest: (fence amount (id record) * amount) * groups, then (id fence verb data type_index) each; verb retry
@@ -47,10 +47,10 @@ local function retry(lane, id, held, delay)
   redis.call('HINCRBY', COUNT, priority >= 6 and 'high' or 'background', 1)
   if delay > 0 then
     enter_later(lane, id, now + delay)
+    leave_token_for_any(lane)
   else
     enter_lane(lane, id, score_of(priority, redis.call('HINCRBY', COUNT, 'sequence', 1)))
   end
-  leave_token(WAKE)
 end
 
 for i = at, #ARGV, 5 do

@@ -4,7 +4,6 @@ local function put_back(i, id, held)
   redis.call('HDEL', RUN, id)
   redis.call('HINCRBY', COUNT, line_of(score), 1)
   enter_lane(i, id, score)
-  leave_token(WAKE)
 end
 -- Its node died under it: counted apart; true when it has now crashed too often and must not run again.
 local function count_crash(id, most)

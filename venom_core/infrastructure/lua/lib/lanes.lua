@@ -1,9 +1,19 @@
--- A lane is the queue of one type. `ready` holds each non-empty lane's first score, `due` the earliest
--- moment in its delayed part, so that neither is found by looking at lanes that are empty.
+-- A lane is the queue of one type, of what waits to be placed ("?"), or of what one node was given ("@name").
+-- `ready` holds the first score of each type with work, `placed` that of the other lanes, which nobody claims by
+-- type; `due` the earliest moment in a lane's delayed part. So nothing is found by looking at lanes that are empty.
+local function is_own(i) return string.byte(type_of(i)) == 64 end
+local function index_of(i)
+  local first = string.byte(type_of(i))
+  return (first == 64 or first == 63) and PLACED or READY
+end
+local function leave_token_for_any(i)
+  if index_of(i) == READY then leave_token(WAKE) end
+end
 local function enter_lane(i, id, score)
   redis.call('ZADD', queue_of(i), score, id)
-  redis.call('ZADD', READY, 'LT', score, type_of(i))
+  redis.call('ZADD', index_of(i), 'LT', score, type_of(i))
   leave_token(wake_of(i))
+  leave_token_for_any(i)
 end
 local function enter_later(i, id, due)
   redis.call('ZADD', later_of(i), due, id)
@@ -13,10 +23,10 @@ end
 local function refresh_lane(i)
   local head = redis.call('ZRANGE', queue_of(i), 0, 0, 'WITHSCORES')
   if head[2] then
-    redis.call('ZADD', READY, head[2], type_of(i))
+    redis.call('ZADD', index_of(i), head[2], type_of(i))
     return tonumber(head[2])
   end
-  redis.call('ZREM', READY, type_of(i))
+  redis.call('ZREM', index_of(i), type_of(i))
   redis.call('DEL', wake_of(i))
   return nil
 end

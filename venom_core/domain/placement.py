@@ -1,0 +1,207 @@
+"""Which node a task goes to, and how much each node should hold: pure decisions over `NodeState`s.
+
+The lowest load score wins (`NodeLoad.score`, the documents' formula). A task with requirements is given to one
+node that meets them all. Everything else is pulled; there the score decides through a budget: a node that is
+busier than its peers by more than `TOLERANCE` leaves what is beyond its budget to them for a moment, and takes
+it when nobody else did. So no slot idles while work waits.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from venom_core.domain.node import TAGS_MAX, NodeState, check_name
+from venom_core.errors import InvalidSetting, InvalidTask
+
+TOLERANCE = 10.0
+POINTS_A_TASK = 3.0
+GPUS_MAX = 1_024
+MEMORY_MB_MAX = 1 << 30
+_RELEASE = re.compile(r"\d{1,9}(\.\d{1,9}){0,5}")
+_NAMES = ("gpu", "capabilities", "tags", "memory_mb", "node", "code>=")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a task needs of its node; empty fields ask for nothing. `memory_mb` is free RAM in MiB."""
+
+    gpu: int = 0
+    capabilities: tuple[tuple[str, float], ...] = ()
+    tags: tuple[str, ...] = ()
+    memory_mb: float = 0.0
+    node: str = ""
+    code: str = ""
+
+    @classmethod
+    def parse(cls, wanted: Mapping[str, Any] | None) -> Requirements:
+        """Read {"gpu": True or a number, "capabilities": names or {name: least proficiency 0-1}, "tags": names,
+        "memory_mb": free MiB, "node": name, "code>=": release}; `InvalidTask` names what is wrong.
+        """
+        if wanted is None:
+            return cls()
+        if not isinstance(wanted, Mapping):
+            raise InvalidTask(f"requirements are a dict such as {{'gpu': True}}, not {type(wanted).__name__}")
+        for name in wanted:
+            if name not in _NAMES:
+                raise InvalidTask(f"there is no requirement {name!r:.60}; there are: {', '.join(_NAMES)}")
+        return cls(
+            gpu=int(_number("gpu", wanted.get("gpu", 0), GPUS_MAX)),
+            capabilities=_capabilities(wanted.get("capabilities", ())),
+            tags=tuple(sorted(_list_of_names("tags", wanted.get("tags", ())))),
+            memory_mb=_number("memory_mb", wanted.get("memory_mb", 0), MEMORY_MB_MAX),
+            node=_name("node", wanted["node"]) if wanted.get("node") is not None else "",
+            code=_release(wanted["code>="]) if wanted.get("code>=") is not None else "",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `parse` reads it, without what asks for nothing; it travels in the sealed envelope."""
+        whole = {
+            "gpu": self.gpu,
+            "capabilities": dict(self.capabilities),
+            "tags": list(self.tags),
+            "memory_mb": self.memory_mb,
+            "node": self.node,
+            "code>=": self.code,
+        }
+        return {name: value for name, value in whole.items() if value}
+
+    def merged(self, other: Requirements) -> Requirements:
+        """Both at once; where both name a node or a release, the other's."""
+        capabilities = dict(self.capabilities)
+        for name, least in other.capabilities:
+            capabilities[name] = max(least, capabilities.get(name, 0.0))
+        return Requirements(
+            gpu=max(self.gpu, other.gpu),
+            capabilities=tuple(sorted(capabilities.items())),
+            tags=tuple(sorted({*self.tags, *other.tags})),
+            memory_mb=max(self.memory_mb, other.memory_mb),
+            node=other.node or self.node,
+            code=other.code or self.code,
+        )
+
+    def shortfalls(self, node: NodeState, task_type: str | None = None) -> list[str]:
+        """What keeps a task from this node, in words; empty if it may go there."""
+        profile, found = node.profile, []
+        if not node.online:
+            return ["it is offline"]
+        if task_type is not None and task_type not in profile.skills:
+            found.append(f"it lacks the skill {task_type!r}")
+        if self.node and profile.name != self.node:
+            found.append(f"it is not {self.node!r}")
+        if self.gpu > profile.gpus:
+            found.append(f"it has {profile.gpus} GPUs of {self.gpu}")
+        for name, least in self.capabilities:
+            has = profile.capabilities.get(name)
+            if has is None:
+                found.append(f"it lacks the capability {name!r}")
+            elif has < least:
+                found.append(f"its {name!r} is {has:g} of {least:g}")
+        found += [f"it lacks the tag {tag!r}" for tag in self.tags if tag not in profile.tags]
+        if self.memory_mb > node.load.memory_available_mb:
+            found.append(f"it has {node.load.memory_available_mb:,.0f} MiB of free RAM of {self.memory_mb:,.0f}")
+        if self.code and _order(profile.release) < _order(self.code):
+            found.append(f"its code is {profile.release or 'unknown'}, older than {self.code}")
+        return found
+
+
+def free_slots(node: NodeState, given: int = 0) -> int:
+    """Slots that nothing runs in and nothing was given to."""
+    return node.profile.concurrency - node.load.active_tasks - given
+
+
+def choose(
+    needs: Requirements, task_type: str | None, nodes: Sequence[NodeState], given: Mapping[str, int] | None = None
+) -> NodeState | None:
+    """The node for one task: among those that meet its needs one with a free slot, then the least load score.
+
+    `given` counts what a node got since its last heartbeat. None if no live node can take the task.
+    """
+    given = given or {}
+
+    def rank(node: NodeState) -> tuple[bool, float, int, str]:
+        extra = given.get(node.profile.name, 0)
+        free = free_slots(node, extra)
+        return (free <= 0, node.load.score() + POINTS_A_TASK * extra, -free, node.profile.name)
+
+    able = [node for node in nodes if node.profile.kind == "spore" and not needs.shortfalls(node, task_type)]
+    return min(able, key=rank, default=None)
+
+
+def claim_budgets(nodes: Sequence[NodeState], waiting: int) -> dict[str, int]:
+    """Tasks that each overloaded node should hold for now; a node that is not named has no limit but its slots.
+
+    What runs and waits is thought to be placed one by one on the node with the least score (`POINTS_A_TASK` is
+    what one more active task adds to it). `waiting` tasks are ready in all queues.
+    """
+    spores = [node for node in nodes if node.online and node.profile.kind == "spore" and node.profile.concurrency]
+    if len(spores) < 2:
+        return {}
+    floors = {node.profile.name: node.load.floor() for node in spores}
+    least = min(floors.values())
+    total = waiting + sum(node.load.active_tasks for node in spores)
+    level = _level([(floors[node.profile.name], node.profile.concurrency) for node in spores], total)
+    return {
+        node.profile.name: max(min(int((level - floors[node.profile.name]) / POINTS_A_TASK), slots), 0)
+        for node in spores
+        if floors[node.profile.name] - least > TOLERANCE
+        and (slots := node.profile.concurrency) > (level - floors[node.profile.name]) / POINTS_A_TASK
+    }
+
+
+def _level(nodes: Sequence[tuple[float, int]], total: int) -> float:
+    """The score at which `total` tasks would stand, poured over nodes of (floor, slots); found by halving."""
+    low = min(floor for floor, _ in nodes)
+    high = max(floor + POINTS_A_TASK * slots for floor, slots in nodes)
+    for _ in range(40):
+        middle = (low + high) / 2
+        held = sum(min(max((middle - floor) / POINTS_A_TASK, 0.0), slots) for floor, slots in nodes)
+        low, high = (middle, high) if held < total else (low, middle)
+    return high
+
+
+def _number(name: str, value: Any, most: float) -> float:
+    if not isinstance(value, bool | int | float) or not 0 <= value <= most or not math.isfinite(value):
+        raise InvalidTask(f"requirement {name} is a number from 0 to {most:,}, not {value!r:.60}")
+    return float(value)
+
+
+def _name(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidTask(f"requirement {what} is a name, not {value!r:.60}")
+    try:
+        return check_name(value)
+    except InvalidSetting as fault:
+        raise InvalidTask(f"requirement {what}: {fault}") from None
+
+
+def _list_of_names(what: str, value: Any) -> set[str]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple | set | frozenset) or len(names) > TAGS_MAX:
+        raise InvalidTask(f"requirement {what} is a list of at most {TAGS_MAX} names, not {value!r:.60}")
+    return {_name(what, name) for name in names}
+
+
+def _capabilities(value: Any) -> tuple[tuple[str, float], ...]:
+    if not isinstance(value, Mapping):
+        return tuple(sorted((name, 0.0) for name in _list_of_names("capabilities", value)))
+    names = _list_of_names("capabilities", list(value))
+    return tuple(sorted((name, _number(f"capability {name}", value[name], 1)) for name in names))
+
+
+def _release(value: Any) -> str:
+    if not isinstance(value, str) or not _RELEASE.fullmatch(value):
+        raise InvalidTask(f"requirement code>= is a release such as '1.2.0', not {value!r:.60}")
+    return value
+
+
+def _order(release: str) -> tuple[int, ...]:
+    """Numbers to compare releases by; zeros at the end mean nothing."""
+    found = _RELEASE.match(release)
+    numbers = [int(part) for part in found[0].split(".")] if found else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
