@@ -23,16 +23,20 @@ PAUSE_S, PAUSE_MAX_S = 0.1, 2.0
 
 
 class Claimer:
-    """What one Spore asks the queues for; once `quiet` is set, a claim that is not answered is given up."""
+    """What one Spore asks the queues for; once `quiet` is set, a claim that is not answered is given up.
 
-    def __init__(self, hive: Hive, types: Sequence[str], quiet: asyncio.Event) -> None:
-        self._tasks, self._types, self._quiet = hive.tasks, types, quiet
+    `lanes` are its types, and last the lane of what was given to it.
+    """
+
+    def __init__(self, hive: Hive, lanes: Sequence[str], quiet: asyncio.Event) -> None:
+        self._tasks, self._lanes, self._quiet = hive.tasks, lanes, quiet
         self._wake = WakeLists(hive.link)
         self._disturbed = asyncio.Event()
-        self._wake_keys = hive.tasks.wake_keys(types)
+        self._wake_keys = hive.tasks.wake_keys(lanes)
         self._number = 0
         self._next_partition = 0
-        self._woken = ""
+        self._woken: dict[int, str] = {}
+        self._token = b""
         self._watched: dict[int, str] = {}
         self._wait_ms = -1
         self._disturbance: asyncio.Task[bool] | None = None
@@ -50,20 +54,19 @@ class Claimer:
                 self._wait_ms = batch.wait_ms if self._wait_ms < 0 else min(self._wait_ms, batch.wait_ms)
             if batch.leases:
                 self._next_partition = (partition + 1) % partitions
-                self._woken = ""
                 # What is enqueued from now on leaves a token, so there is no need to look again before sleeping.
                 self.emptied = partitions == 1 and len(batch.leases) < count
                 return batch
-        self._woken = ""
         self.emptied = True
         return None
 
     async def _claim(self, partition: int, epoch: int, count: int) -> Batch:
         self._number += 1
-        number, pause, hints = self._number, PAUSE_S, (self._woken, self._watched.pop(partition, ""))
+        self._token = b""
+        number, pause, hints = self._number, PAUSE_S, (self._woken.pop(partition, ""), self._watched.pop(partition, ""))
         while True:
             try:
-                return await self._tasks.claim(partition, epoch, number, self._types, count, hints)
+                return await self._tasks.claim(partition, epoch, number, self._lanes, count, hints)
             except StoreError as fault:
                 if self._quiet.is_set():
                     raise
@@ -77,6 +80,12 @@ class Claimer:
             await self._tasks.unwatch(partition, epoch, task_type)
         self._watched.clear()
         await end_tasks(self._disturbance)
+
+    async def pass_on(self) -> None:
+        """Leave the token that woke this node to another; the next claim looks at the lane all the same."""
+        token, self._token = self._token, b""
+        if token:
+            await self._tasks.link.command("LPUSH", token, "1")
 
     def disturb(self) -> None:
         """End the present sleep, or the next one before it begins."""
@@ -92,8 +101,10 @@ class Claimer:
             await asyncio.wait([popping, self._disturbance], return_when=asyncio.FIRST_COMPLETED)
             self._disturbed.clear()
             if popping.done():
-                key = popping.result()
-                self._woken = key.decode().partition("}:wake:")[2] if key else ""
+                self._token = popping.result() or b""
+                if self._token:
+                    tag, _, lane = self._token.decode().partition("}:wake:")
+                    self._woken[int(tag.rpartition(":")[2])] = lane
         finally:
             if not popping.done():
                 await end_tasks(popping)

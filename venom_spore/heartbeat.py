@@ -9,6 +9,8 @@ from venom_core.domain.node import NodeLoad, finite_percent
 from venom_spore.loop_guard import LoopGuard, Running
 from venom_spore.machine import MachineReader
 
+MIB = 1024 * 1024
+
 
 class Heartbeat:
     """Readings of one Spore. `read` is called in the lease thread, everything else in the event loop."""
@@ -56,4 +58,5 @@ class Heartbeat:
             load_1m=reading.load_1m,
             active_tasks=len(self._running),
             loop_silent_ms=round(silent_s * 1000),
+            memory_available_mb=reading.memory_available_bytes / MIB,
         )

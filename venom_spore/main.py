@@ -10,19 +10,19 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from venom_core import __version__
 from venom_core.clock import Clock
 from venom_core.config import Settings
 from venom_core.daemon import prepare
-from venom_core.domain.node import NodeProfile, check_name
+from venom_core.domain.node import NodeProfile, check_capabilities, check_name, read_capabilities
 from venom_core.errors import InvalidSetting, VenomError
 from venom_core.event_loop import run
 from venom_core.infrastructure.hive import Hive
 from venom_spore.execution import Executor, Limits
-from venom_spore.heartbeat import Heartbeat
+from venom_spore.heartbeat import MIB, Heartbeat
 from venom_spore.machine import MachineReader, PsutilReader
 from venom_spore.sandbox import Sandbox
 from venom_spore.skills import SkillSet, load_skills
@@ -37,11 +37,12 @@ ASYNC_SLOTS, THREAD_SLOTS = 100, 16
 
 @dataclass(frozen=True, slots=True)
 class SporeOptions:
-    """Who this Spore is; `concurrency` 0 = chosen by the kinds of skills."""
+    """Who this Spore is; `concurrency` 0 = chosen by the kinds of skills, `capabilities` {name: proficiency 0-1}."""
 
     name: str = ""
     concurrency: int = 0
     tags: tuple[str, ...] = ()
+    capabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 def default_concurrency(skills: SkillSet) -> int:
@@ -68,10 +69,11 @@ class VenomSpore:
         self.settings = settings or Settings.load()
         self._skills = skills.located()
         self._clock = clock or Clock()
-        self._reader = reader
+        self._reader = reader or PsutilReader()
         self.name = check_name(self._options.name or socket.gethostname() or "spore")
         for tag in self._options.tags:
             check_name(tag)
+        self._capabilities = check_capabilities(self._options.capabilities)
         slots = self._options.concurrency or default_concurrency(skills)
         if not 1 <= slots <= CONCURRENCY_MAX:
             raise InvalidSetting(f"--concurrency is 1 to {CONCURRENCY_MAX}, not {slots}")
@@ -89,12 +91,13 @@ class VenomSpore:
         limits = Limits(result_bytes_max=self.settings.hive_result_bytes_max)
         self._threads = ThreadRunner(self._slots)
         executor = Executor(self.name, hive.seal, self._skills, limits, self._threads, self._sandbox)
-        heartbeat = Heartbeat(self._reader or PsutilReader(), self._clock)
+        heartbeat = Heartbeat(self._reader, self._clock)
         self.worker = Worker(hive, self._profile(), executor, heartbeat, self.settings.hive_drain_timeout)
         for _ in range(self._stops):
             self.worker.stop()
 
     def _profile(self) -> NodeProfile:
+        machine = self._reader.read()
         return NodeProfile(
             name=self.name,
             release=__version__,
@@ -104,6 +107,12 @@ class VenomSpore:
             host=socket.gethostname(),
             pid=os.getpid(),
             started_ms=self._clock.now_ms(),
+            capabilities=self._capabilities,
+            hardware={
+                "cpu_count": machine.cpu_count,
+                "memory_mb": round(machine.memory_total_bytes / MIB),
+                "gpus": int(machine.gpu),
+            },
         )
 
     async def run(self) -> None:
@@ -150,6 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--redis-url", metavar="URL", help="where the hive's Redis is (default: REDIS_URL)")
     parser.add_argument("--concurrency", type=int, default=0, metavar="N", help="tasks at the same time")
     parser.add_argument("--tags", default="", metavar="a,b", help="tags of this node, shown by venom nodes")
+    parser.add_argument(
+        "--capabilities", default="", metavar="a=0.9,b", help="what this node is good at, and how good, from 0 to 1"
+    )
     parser.add_argument("--log-level", default="", help="DEBUG, INFO, WARNING or ERROR (default: HIVE_LOG_LEVEL)")
     parser.add_argument("--version", action="version", version=f"venom-spore {__version__}")
     return parser
@@ -161,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = prepare(parsed.redis_url, parsed.log_level, "a Spore")
         tags = tuple(tag.strip() for tag in parsed.tags.split(",") if tag.strip())
-        options = SporeOptions(parsed.name, parsed.concurrency, tags)
+        options = SporeOptions(parsed.name, parsed.concurrency, tags, read_capabilities(parsed.capabilities))
         spore = VenomSpore(load_skills(parsed.skills), options, settings)
         gc.freeze()  # what was imported stays: the collector need not walk through it again and again
         run(serve(spore))

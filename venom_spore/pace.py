@@ -3,12 +3,17 @@
 It claims no more than it can start at once, plus a look-ahead worth about ten milliseconds of its own
 measured pace, so that the next batch is there when slots free up. Tasks of a second have no look-ahead
 at all: no node hoards. What was claimed and could not start within `PATIENCE_S` is handed back.
+
+A Spore that is busier than its peers has a budget from the Foreman (`placement.claim_budgets`). Beyond it the
+Spore leaves work to them for `HESITATE_S` and takes it when nobody else did; while work waits for everybody,
+the budget does not bind.
 """
 
 from __future__ import annotations
 
 LOOK_AHEAD_S = 0.010
 PATIENCE_S = 0.050
+HESITATE_S = 0.050
 QUICK_TASK_S = 0.005
 _SMOOTHING = 0.05
 
@@ -19,6 +24,8 @@ class Pace:
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self.mean_s = 1.0
+        self.budget: int | None = None
+        self.insists = False
 
     def record(self, seconds: float) -> None:
         """One task took so long."""
@@ -36,5 +43,14 @@ class Pace:
         """
         capacity = self.slots + self.look_ahead()
         free = capacity - held
+        if self._bound():
+            free = min(free, (self.budget or 0) - held)
         least = max(capacity // 4, 1) if self.mean_s < QUICK_TASK_S else 1
         return free if free >= least else 0
+
+    def hesitates(self, held: int) -> bool:
+        """Whether only the budget keeps a free slot from being filled."""
+        return self._bound() and (self.budget or 0) <= held < self.slots
+
+    def _bound(self) -> bool:
+        return self.budget is not None and not self.insists

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import Any
 
+from venom_core.domain.lane import own_lane
 from venom_core.domain.node import NodeProfile
 from venom_core.errors import LeaseLost, StoreError
 from venom_core.event_loop import end_tasks
@@ -27,7 +28,7 @@ from venom_spore.execution import Attempt, Executor, Verdict
 from venom_spore.heartbeat import Heartbeat
 from venom_spore.notes import note_sink
 from venom_spore.outbox import Outbox
-from venom_spore.pace import PATIENCE_S, Pace
+from venom_spore.pace import HESITATE_S, PATIENCE_S, Pace
 
 log = logging.getLogger("venom.spore")
 
@@ -52,7 +53,7 @@ class Worker:
         self._beaten = asyncio.Event()
         self._outbox = Outbox(hive.tasks, hive.keep, self._refused, self._asked)
         self.attempts = Attempts(executor, note_sink(self._outbox, self._loop), self._ended)
-        self._claimer = Claimer(hive, profile.skills, self._quiet)
+        self._claimer = Claimer(hive, (*profile.skills, own_lane(profile.name)), self._quiet)
         self._listener: asyncio.Task[None] | None = None
         self._pace = Pace(profile.concurrency)
         self._keeper = LeaseKeeper(hive.link, hive.nodes, profile, hive.rhythm, heartbeat, self._on_beat, hive.clock)
@@ -163,7 +164,13 @@ class Worker:
 
     async def _claim_once(self) -> None:
         stuck = self._executor.stuck
-        count = self._pace.room(len(self.attempts) + len(self._ready) + stuck)
+        held = len(self.attempts) + len(self._ready) + stuck
+        count = self._pace.room(held)
+        if count == 0 and self._pace.hesitates(held):
+            await self._claimer.pass_on()
+            await self._pause(HESITATE_S)
+            self._pace.insists = True
+            return
         if count == 0:
             self.attempts.freed.clear()
             with contextlib.suppress(TimeoutError):
@@ -171,6 +178,7 @@ class Worker:
                 await asyncio.wait_for(self.attempts.freed.wait(), self._keeper.heartbeat_s if stuck else None)
             return
         batch = await self._claimer.claim(self._keeper.epoch, count)
+        self._pace.insists = self._pace.insists and batch is not None and len(batch.leases) == count
         if batch is not None and not self._rejoin.is_set():
             self._start(batch)
         if self._claimer.emptied:
@@ -246,6 +254,8 @@ class Worker:
     def _on_beat(self, beat: Beat) -> None:
         self._beaten.set()
         if beat.alive:
+            if beat.partition == 0:
+                self._pace.budget = beat.budget
             for task_id in beat.cancels:
                 self.attempts.stop_task(task_id, Verdict.CANCELLED)
             for epoch in beat.expired:

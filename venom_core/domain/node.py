@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -83,6 +84,29 @@ def check_name(name: str) -> str:
     raise InvalidSetting(
         f"a node name or tag is 1 to {NAME_CHARS_MAX} letters, digits, '_', '.', ':' or '-', not {name!r:.60}"
     )
+
+
+def check_capabilities(capabilities: Mapping[str, float]) -> dict[str, float]:
+    """{name: proficiency 0-1} itself if well formed; `InvalidSetting` otherwise."""
+    for name, proficiency in capabilities.items():
+        check_name(name)
+        if not isinstance(proficiency, int | float) or not 0 <= proficiency <= 1:
+            raise InvalidSetting(f"the proficiency of {name!r} is 0 to 1, not {proficiency!r:.60}")
+    if len(capabilities) > TAGS_MAX:
+        raise InvalidSetting(f"a node has at most {TAGS_MAX} capabilities, not {len(capabilities)}")
+    return {name: float(proficiency) for name, proficiency in capabilities.items()}
+
+
+def read_capabilities(text: str) -> dict[str, float]:
+    """Read "vision=0.9,ocr"; a name alone stands for 1. Raises `InvalidSetting`."""
+    found: dict[str, float] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, sign, proficiency = part.partition("=")
+        try:
+            found[name] = float(proficiency) if sign else 1.0
+        except ValueError:
+            raise InvalidSetting(f"a capability is a name or name=0.9, not {part!r:.60}") from None
+    return check_capabilities(found)
 
 
 def finite_percent(value: float) -> float:
