@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
 
@@ -139,6 +140,41 @@ class Settings(BaseSettings):
     ] = "INFO"
     """Least level that is logged."""
 
+    hive_workspace: Annotated[str, StringConstraints(min_length=1, max_length=4096), Allowed("a path")] = "./workspace"
+    """Folder that the built-in skills read and write, and nothing outside of it; made when it is first written to."""
+    hive_file_bytes_max: Bytes = _MIB
+    """Bytes of one file that a built-in skill reads or writes, at most 256 MiB."""
+    hive_fetch_bytes_max: Bytes = 5 * _MIB
+    """Bytes of one fetched page, unpacked, at most 256 MiB."""
+    hive_fetch_timeout: TimeoutSeconds = 30.0
+    """Seconds for fetching one page with all its redirects, at most 604800 (7 days)."""
+    hive_fetch_private: Annotated[str | None, Allowed("networks with commas between them")] = None
+    """Private, local or reserved networks that may be fetched from all the same, such as `10.0.0.0/8,127.0.0.1`."""
+    hive_shell_enabled: Annotated[bool, Allowed("true or false")] = False
+    """Whether the built-in skill `shell` runs programs on this node."""
+    hive_llm_base_url: Annotated[
+        str | None,
+        StringConstraints(max_length=2048),
+        Allowed("an address such as https://host/v1, without user name, password or query"),
+    ] = None
+    """OpenAI-compatible service of the agent skill, up to the part before /chat/completions."""
+    hive_llm_model: Annotated[str | None, StringConstraints(max_length=200), Allowed("at most 200 characters")] = None
+    """Name of the model that the service is asked for, at most 200 characters."""
+    hive_llm_api_key: SecretStr | None = None
+    """Key for that service, printable ASCII without spaces; none is sent when empty."""
+    hive_llm_timeout: TimeoutSeconds = 120.0
+    """Seconds for one answer of the model, at most 604800 (7 days)."""
+    hive_llm_answer_tokens_max: Annotated[int, Field(ge=1, le=10**6), Allowed("a number from 1 to 1000000")] = 2048
+    """Tokens of one answer of the model, 1 to a million."""
+    hive_agent_steps_max: Annotated[int, Field(ge=1, le=1000), Allowed("a number from 1 to 1000")] = 10
+    """Answers of the model that one item may take, 1 to 1000."""
+    hive_agent_tokens_max: Annotated[int, Field(ge=1, le=10**9), Allowed("a number from 1 to 10**9")] = 100_000
+    """Tokens, sent and answered, that one item may take, 1 to a thousand million."""
+    hive_agent_tools: Annotated[str, StringConstraints(max_length=1000), Allowed("names with commas between them")] = (
+        "fetch,extract,summarise,read_file,list_files,write_file,scan_path"
+    )
+    """Built-in skills that the model may use, with commas between them; `none` for none."""
+
     nexus_shared_token: SecretStr | None = None
     """Secret that authenticates envelopes, orders and results, at least 32 characters; off when not given."""
     nexus_shared_token_previous: SecretStr | None = None
@@ -212,6 +248,30 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("hive_fetch_private")
+    @classmethod
+    def _are_networks(cls, value: str | None) -> str | None:
+        for part in (value or "").split(","):
+            try:
+                ip_network(part.strip() or "::/0", strict=False)
+            except ValueError:
+                raise ValueError(f"has {part.strip()!r:.60}, but it takes networks such as 10.0.0.0/8") from None
+        return value
+
+    @field_validator("hive_llm_base_url")
+    @classmethod
+    def _bare_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s@?#/][^\s@?#]*", value):
+            raise ValueError("must be an address such as https://host/v1, without user name, password or query")
+        return value
+
+    @field_validator("hive_llm_api_key")
+    @classmethod
+    def _fits_into_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]*", value.get_secret_value()):
+            raise ValueError("has characters that a key cannot have: give printable ASCII without spaces")
+        return value or None
 
     @field_validator("redis_url", "redis_password", "nexus_shared_token", "nexus_shared_token_previous")
     @classmethod

@@ -7,7 +7,10 @@
     │   ├── InvalidSkill          a skill that cannot be registered or loaded
     │   ├── TaskExists            the id is taken by a task with other content
     │   ├── UnknownTask           nobody enqueued this id, or it is long forgotten
-    │   └── IllegalTransition     the lifecycle has no such move
+    │   ├── IllegalTransition     the lifecycle has no such move
+    │   ├── Forbidden             the policy of this node does not allow it
+    │   ├── LimitReached          it needs more than a limit of this node allows
+    │   └── MissingExtra          it needs a package that is not installed
     ├── StoreError                the Redis server's side
     │   ├── StoreUnavailable      not reachable, not ready, or the connection was lost
     │   ├── StoreRefused          wrong password, missing right, read-only, full
@@ -19,6 +22,7 @@
     └── TaskFailure               how one attempt of a task ended badly
         ├── TaskTimeout           it ran longer than its timeout
         ├── TaskCancelled         somebody cancelled it
+        ├── ServiceFailed         a page, a model or another outside service did not answer as it should
         └── SandboxCrashed        the child process under it died
 
 Messages are one sentence that says what is wrong and what to do.
@@ -57,6 +61,18 @@ class UnknownTask(InputError, LookupError):
 
 class IllegalTransition(InputError):
     """The lifecycle has no such move from the task's present state."""
+
+
+class Forbidden(InputError):
+    """The policy of this node does not allow it."""
+
+
+class LimitReached(InputError):
+    """It needs more than a limit of this node allows."""
+
+
+class MissingExtra(InputError):
+    """It needs a package that is not installed; the message names the extra that brings it."""
 
 
 class StoreError(VenomError):
@@ -101,6 +117,10 @@ class TaskTimeout(TaskFailure, TimeoutError):
 
 class TaskCancelled(TaskFailure):
     """Somebody cancelled the task."""
+
+
+class ServiceFailed(TaskFailure):
+    """An outside service (a page, a model) did not answer as it should; another attempt may help."""
 
 
 class SandboxCrashed(TaskFailure):

@@ -33,6 +33,11 @@ REFUSED = {
     "HIVE_DRAIN_TIMEOUT": ("-1", "nan"),
     "HIVE_PROFILE": ("slow",),
     "HIVE_LOG_LEVEL": ("LOUD",),
+    "HIVE_FILE_BYTES_MAX": ("0",),
+    "HIVE_FETCH_TIMEOUT": ("0", "inf"),
+    "HIVE_SHELL_ENABLED": ("perhaps",),
+    "HIVE_LLM_ANSWER_TOKENS_MAX": ("0",),
+    "HIVE_AGENT_STEPS_MAX": ("0", "1001"),
     "ENABLE_HIVE": ("maybe",),
     "REDIS_PORT": ("0", "65536", "http", "tcp://10.0.0.1"),
     "REDIS_DB": ("-1", "x"),
@@ -71,7 +76,7 @@ def test_a_wrong_value_is_one_sentence_with_name_value_and_what_is_allowed(
 
 def test_every_public_setting_says_what_it_is_and_what_it_may_be() -> None:
     free_text = {"redis_url", "redis_username", "redis_password", "venom_redis_server"}
-    tokens = {"nexus_shared_token", "nexus_shared_token_previous"}
+    tokens = {"hive_llm_api_key", "nexus_shared_token", "nexus_shared_token_previous"}
     tree = ast.parse(inspect.getsource(Settings)).body[0]
     assert isinstance(tree, ast.ClassDef)
     documented = {
@@ -149,6 +154,34 @@ def test_no_secret_shows_in_repr_or_in_an_error() -> None:
     assert TOKEN not in repr(made) + str(made)
     with pytest.raises(InvalidSetting, match=r"^REDIS_URL is not acceptable, but it must be text\.$"):
         Settings.load(redis_url=["hunter2"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HIVE_LLM_API_KEY", "hidden-key\u0142"),
+        ("HIVE_LLM_API_KEY", "hidden key"),
+        ("HIVE_LLM_BASE_URL", "https://user:hidden@host/v1"),
+        ("HIVE_LLM_BASE_URL", "host/hidden"),
+        ("HIVE_LLM_BASE_URL", "https://host/v1?key=hidden"),
+    ],
+)
+def test_a_key_or_address_that_cannot_be_sent_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InvalidSetting) as caught:
+        Settings.load()
+    assert str(caught.value).startswith(name)
+    assert "hidden" not in str(caught.value)
+
+
+def test_private_networks_are_checked_and_the_wrong_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HIVE_FETCH_PRIVATE", "10.0.0.0/8, ::1,127.0.0.1")
+    assert Settings.load().hive_fetch_private == "10.0.0.0/8, ::1,127.0.0.1"
+    monkeypatch.setenv("HIVE_FETCH_PRIVATE", "10.0.0.0/8,intranet")
+    with pytest.raises(InvalidSetting, match="HIVE_FETCH_PRIVATE has 'intranet', but it takes networks such as"):
+        Settings.load()
 
 
 def test_the_documents_upper_case_names_work() -> None:
