@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -309,6 +310,11 @@ def __getattr__(name: str) -> Settings:
 @cache
 def _settings() -> Settings:
     return Settings.load()
+
+
+def child_environment(**extra: str) -> dict[str, str]:
+    """This process's environment for a program it starts, with `extra` in it: where no list of processes shows it."""
+    return os.environ | extra
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -17,6 +17,7 @@
     │   ├── StoreTooOld           a server older than we support
     │   └── QueueFull             the hive's own limit on queued tasks
     ├── SecurityError             a message that is forged, altered, unsigned or foreign
+    ├── StackError                Docker or its compose plugin is missing, or did not do what was asked
     ├── LeaseLost                 this node is no longer the holder of what it works on
     │   └── LeaseLate             its lease ran out but was not taken: renewing it is enough
     └── TaskFailure               how one attempt of a task ended badly
@@ -97,6 +98,10 @@ class QueueFull(StoreError):
 
 class SecurityError(VenomError):
     """A message is forged, altered, unsigned or foreign."""
+
+
+class StackError(VenomError):
+    """Docker or its compose plugin is missing, or did not do what was asked."""
 
 
 class LeaseLost(VenomError):
