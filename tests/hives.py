@@ -12,6 +12,7 @@ from venom_core.clock import Clock
 from venom_core.config import Settings
 from venom_core.domain.task_message import TaskMessage
 from venom_core.infrastructure.message_broker import MessageBroker
+from venom_spore.machine import MachineReader
 from venom_spore.main import SporeOptions, VenomSpore
 from venom_spore.skills import SkillSet
 from venom_spore.worker import Worker
@@ -51,10 +52,17 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    skills: SkillSet, settings: Settings, name: str = "spore", *, slots: int = 0, clock: Clock | None = None
+    skills: SkillSet,
+    settings: Settings,
+    name: str = "spore",
+    *,
+    slots: int = 0,
+    tags: tuple[str, ...] = ("here",),
+    clock: Clock | None = None,
+    reader: MachineReader | None = None,
 ) -> AsyncIterator[Running]:
     """A Spore that works until the block ends; then it is forced. What ended it before is raised by its `work`."""
-    spore = VenomSpore(skills, SporeOptions(name, slots, ("here",)), settings, clock=clock)
+    spore = VenomSpore(skills, SporeOptions(name, slots, tags), settings, clock=clock, reader=reader)
     await spore.connect()
     work = asyncio.create_task(spore.run())
     assert spore.worker is not None

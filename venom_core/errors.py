@@ -7,6 +7,7 @@
     │   ├── InvalidSkill          a skill that cannot be registered or loaded
     │   ├── TaskExists            the id is taken by a task with other content
     │   ├── UnknownTask           nobody enqueued this id, or it is long forgotten
+    │   ├── UnknownNode           no node of this name, or it is not ours to change
     │   ├── IllegalTransition     the lifecycle has no such move
     │   ├── Forbidden             the policy of this node does not allow it
     │   ├── LimitReached          it needs more than a limit of this node allows
@@ -58,6 +59,10 @@ class TaskExists(InputError):
 
 class UnknownTask(InputError, LookupError):
     """Nobody enqueued this id, or its result was forgotten after its time to live."""
+
+
+class UnknownNode(InputError, LookupError):
+    """No node of this name is known, or it is not ours to change."""
 
 
 class IllegalTransition(InputError):

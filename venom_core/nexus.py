@@ -9,15 +9,13 @@ import argparse
 import asyncio
 import logging
 import os
-import secrets
 import signal
 import socket
 import sys
 from collections.abc import Sequence
 
 from venom_core import __version__
-from venom_core.agents.service import Service
-from venom_core.agents.watchdog import Watchdog
+from venom_core.agents.crew import Crew
 from venom_core.clock import Clock
 from venom_core.config import Settings
 from venom_core.daemon import prepare
@@ -72,23 +70,20 @@ class Nexus:
             raise self._fault
 
     async def _serve(self, hive: Hive) -> None:
-        # The name alone would let two of the same name both lead.
-        leadership = Leadership(hive.nodes, f"{self.name}~{secrets.token_hex(4)}", self.settings.hive_lease)
+        crew = Crew(hive, self.name, self.settings.hive_zombie_task_timeout)
         profile = NodeProfile(
             name=self.name, kind="nexus", release=__version__, host=socket.gethostname(), pid=os.getpid()
         )
         keeper = LeaseKeeper(hive.link, hive.nodes, profile, hive.rhythm, _Pulse(), self._on_beat, self._clock)
         await keeper.join()
-        self.leadership = leadership
+        self.leadership = crew.leadership
         log.info("%s is up", self.name)
-        services: list[Service] = [Watchdog(hive, leadership, self.settings.hive_zombie_task_timeout)]
-        tasks = [asyncio.create_task(service.run(), name=service.name) for service in services]
-        tasks += [asyncio.create_task(self._campaign(leadership)), asyncio.create_task(self._rejoin(keeper))]
+        tasks = [asyncio.create_task(crew.run()), asyncio.create_task(self._rejoin(keeper))]
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
         await end_tasks(*tasks, stopped, *self._chores)
         faults = [task.exception() for task in tasks if not task.cancelled()]
-        await self._say_goodbye(keeper, leadership)
+        await self._say_goodbye(keeper, crew.leadership)
         for fault in faults:
             if fault is not None:
                 raise fault
@@ -96,19 +91,6 @@ class Nexus:
     def stop(self) -> None:
         """Resign and leave."""
         self._stop.set()
-
-    async def _campaign(self, leadership: Leadership) -> None:
-        led = False
-        while True:
-            try:
-                leads = await leadership.campaign()
-            except StoreError as fault:
-                log.debug("no campaign while Redis is away: %s", fault)
-                leads = False
-            if leads != led:
-                log.info("%s %s", self.name, f"leads (epoch {leadership.epoch})" if leads else "stands by")
-            led = leads
-            await asyncio.sleep(self.settings.hive_lease / 3)
 
     async def _rejoin(self, keeper: LeaseKeeper) -> None:
         while True:

@@ -12,6 +12,7 @@ from venom_core.domain.seal import Seal
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.lease_keeper import Rhythm
 from venom_core.infrastructure.node_store import NodeStore
+from venom_core.infrastructure.placement_store import PlacementStore
 from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.task_store import Held, Retention, TaskStore
 from venom_core.infrastructure.upkeep import Upkeep
@@ -35,6 +36,7 @@ class Hive:
     link: RedisLink
     tasks: TaskStore
     nodes: NodeStore
+    placement: PlacementStore
     seal: Seal
     keep: Retention
     rhythm: Rhythm
@@ -71,6 +73,7 @@ class Hive:
             link=link,
             tasks=tasks,
             nodes=nodes,
+            placement=PlacementStore(link, keyspace),
             seal=seal,
             keep=keep,
             rhythm=Rhythm(settings.hive_heartbeat_interval, settings.hive_lease),

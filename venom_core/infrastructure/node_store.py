@@ -7,6 +7,7 @@ answer without doing any I/O.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,8 @@ from venom_core.infrastructure import scripts
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.scripts import ScriptRunner
+
+log = logging.getLogger("venom.nodes")
 
 DUTY_MS = 1_500
 
@@ -94,6 +97,14 @@ class NodeStore:
         args = [epoch, name, lease_ms, _encoder.encode(load), int(may_reap), DUTY_MS]
         return RenewalCall(scripts.RENEW.sha, scripts.RENEW.source, keys, args)
 
+    async def renew(self, epoch: int, name: str, lease_ms: int, load: NodeLoad) -> bool:
+        """One heartbeat in every partition; False if the lease is lost. Spores beat from `LeaseKeeper` instead."""
+        alive = True
+        for partition in range(self.keyspace.partitions):
+            args: list[Any] = [epoch, name, lease_ms, _encoder.encode(load), 0, DUTY_MS]
+            alive = Beat.parse(partition, await self._run(scripts.RENEW, partition, args)).alive and alive
+        return alive
+
     async def leave(self, epoch: int, name: str, *, clean: bool) -> None:
         """End the lease; not `clean` means something is still held and must be taken back by others."""
         for partition in range(self.keyspace.partitions):
@@ -113,18 +124,15 @@ class NodeStore:
         reply = await self._run(scripts.NODES, 0)
         now_ms, states = reply[0], []
         for at in range(1, len(reply), 5):
-            _name, epoch, deadline, profile, load = reply[at : at + 5]
+            name, epoch, deadline, profile, load = reply[at : at + 5]
             left = int(float(deadline)) - now_ms if deadline else 0
             heard, _, beat = load.partition(b"|")
-            states.append(
-                NodeState(
-                    profile=_profile_decoder.decode(profile),
-                    load=_load_decoder.decode(beat) if beat else NodeLoad(),
-                    epoch=int(epoch or 0),
-                    lease_left_ms=max(left, 0),
-                    heard_ms=int(heard or 0),
-                )
-            )
+            try:
+                said, last = _profile_decoder.decode(profile), _load_decoder.decode(beat) if beat else NodeLoad()
+            except msgspec.MsgspecError as fault:
+                log.warning("the record of node %r cannot be read and is left out: %s", name, fault)
+                continue
+            states.append(NodeState(said, last, int(epoch or 0), max(left, 0), int(heard or 0)))
         return sorted(states, key=lambda state: state.profile.name)
 
     async def set_budgets(self, budgets: dict[str, int], ttl_ms: int) -> None:

@@ -68,27 +68,35 @@ class PlacementStore:
         self._link = link
         self._run = ScriptRunner(link, keyspace).run
 
-    async def waiting(self, partition: int, most: int) -> tuple[int, list[Unplaced]]:
-        """(ms until the next delayed one or -1, what waits now: up to `most`, the most urgent first)."""
-        _, wait_ms, *columns = await self._run(scripts.WAITING, partition, [most], types=[WAITING])
-        return wait_ms, list(_unplaced(WAITING, *columns))
+    async def waiting(self, partition: int, skip: int, most: int) -> tuple[int, list[Unplaced]]:
+        """(ms until the next delayed one or -1, `most` of what waits to be placed after `skip`, in order)."""
+        _, wait_ms, *columns = await self._run(scripts.WAITING, partition, [skip, most], types=[WAITING])
+        return wait_ms, _unplaced(WAITING, *columns)
 
     async def given(self, partition: int) -> dict[str, int]:
         """How many tasks wait in the lane of each node that has any."""
-        found = [lane.decode() for lane in await self._link.command("ZRANGE", self._placed(partition), 0, -1)]
-        counts: dict[str, int] = {}
-        lanes = [lane for lane in found if node_of(lane) is not None]
+        lengths = await self._lengths(partition, "placed")
+        return {node: length for lane, length in lengths.items() if (node := node_of(lane)) is not None}
+
+    async def ready(self, partition: int) -> int:
+        """How many tasks are ready to be claimed by anybody with the skill."""
+        return sum((await self._lengths(partition, "ready")).values())
+
+    async def _lengths(self, partition: int, index: str) -> dict[str, int]:
+        key = self.keyspace.key(partition, index)
+        lanes = [lane.decode() for lane in await self._link.command("ZRANGE", key, 0, -1)]
+        lengths: dict[str, int] = {}
         for start in range(0, len(lanes), LANES_PER_CALL_MAX):
             part = lanes[start : start + LANES_PER_CALL_MAX]
-            lengths = await self._run(scripts.LENGTHS, partition, types=part)
-            counts |= {str(node_of(lane)): length for lane, length in zip(part, lengths, strict=True)}
-        return counts
+            found = await self._run(scripts.LENGTHS, partition, types=part)
+            lengths |= dict(zip(part, found, strict=True))
+        return lengths
 
     async def given_to(self, partition: int, node: str, most: int) -> list[Unplaced]:
         """What waits in the lane of one node, up to `most`."""
         lane = own_lane(node)
-        _, _, *columns = await self._run(scripts.WAITING, partition, [most], types=[lane])
-        return list(_unplaced(lane, *columns))
+        _, _, *columns = await self._run(scripts.WAITING, partition, [0, most], types=[lane])
+        return _unplaced(lane, *columns)
 
     async def move(self, partition: int, moves: Sequence[Move]) -> list[Move]:
         """Move pending tasks, each at its place in line; those that were where they were thought to be."""
@@ -107,11 +115,8 @@ class PlacementStore:
             keys += [self.keyspace.type_keys(partition, WAITING)[2], self.keyspace.key(partition, "dispatch")]
         return keys
 
-    def _placed(self, partition: int) -> bytes:
-        return self.keyspace.key(partition, "placed")
 
-
-def _unplaced(lane: str, ids: Any, envelopes: Any, assignments: Any) -> Sequence[Unplaced]:
+def _unplaced(lane: str, ids: Any, envelopes: Any, assignments: Any) -> list[Unplaced]:
     return [
         Unplaced(task_id.decode(), envelope, Assignment.unpack(text), lane)
         for task_id, envelope, text in zip(ids, envelopes, assignments, strict=True)

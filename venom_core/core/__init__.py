@@ -1,0 +1,1 @@
+"""What a Nexus manages: nodes, and later their code."""
