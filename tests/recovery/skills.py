@@ -60,3 +60,8 @@ async def deaf_first(ctx: TaskContext, journal: str, gate: str) -> str:
 
 def _read(gate: str) -> None:
     Path(gate).read_bytes()
+
+
+@skills.skill
+async def pause(seconds: float) -> None:
+    await asyncio.sleep(seconds)
