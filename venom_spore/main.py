@@ -33,6 +33,7 @@ log = logging.getLogger("venom.spore")
 
 CONCURRENCY_MAX = 10_000
 ASYNC_SLOTS, THREAD_SLOTS = 100, 16
+BUILT_IN = "venom_spore.builtin.skill_set:skills"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,9 @@ async def serve(spore: VenomSpore) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="venom-spore", description="Run tasks of a Venom Hive on this machine.")
-    parser.add_argument("--skills", required=True, metavar="pkg.module:skills", help="what this Spore can do")
+    parser.add_argument(
+        "--skills", default=BUILT_IN, metavar="pkg.module:skills", help="what it can do (default: the built-in skills)"
+    )
     parser.add_argument("--name", default="", help="name of this node (default: the host name)")
     parser.add_argument("--redis-url", metavar="URL", help="where the hive's Redis is (default: REDIS_URL)")
     parser.add_argument("--concurrency", type=int, default=0, metavar="N", help="tasks at the same time")
