@@ -32,6 +32,7 @@ _TEXT_CHARS_MAX = 300
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _POSITIONAL = inspect.Parameter.POSITIONAL_OR_KEYWORD
 _NAMED = (_POSITIONAL, inspect.Parameter.KEYWORD_ONLY)
+_split = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,18 @@ class Binder:
     names: tuple[str, ...]
     wants_context: bool
     decode: Decode
+    takes_all: bool = False
+
+    def choose(self, raw: bytes) -> bytes:
+        """Of an offered payload those keys that the skill names; what is no payload is left for `decode` to refuse."""
+        if self.takes_all:
+            return raw
+        try:
+            offered = _split(raw)
+        except _BAD:
+            return raw
+        chosen = {key: value for key, value in offered.items() if key in self.names}
+        return raw if len(chosen) == len(offered) else msgspec.msgpack.encode(chosen)
 
 
 def bind(name: str, function: Callable[..., Any]) -> Binder:
@@ -65,7 +78,7 @@ def bind(name: str, function: Callable[..., Any]) -> Binder:
     reader = _Reader(name, named, types)
     extras = next((p for p in parameters if p.kind is inspect.Parameter.VAR_KEYWORD), None)
     decode = reader.decoder() if extras is None else reader.decoder_with_extras(types.get(extras.name, Any))
-    return Binder(tuple(p.name for p in named), wants_context, decode)
+    return Binder(tuple(p.name for p in named), wants_context, decode, extras is not None)
 
 
 def _resolve_hints(name: str, function: Callable[..., Any]) -> dict[str, Any]:
@@ -190,12 +203,11 @@ class _Reader:
     def decoder_with_extras(self, extra_hint: Any) -> Decode:
         """Decode for a function with `**kwargs`: keys it does not name are checked against its hint."""
         named = self._for_keywords(self._struct_decoder(forbid_extras=False))
-        split = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
         read_extra = msgspec.msgpack.Decoder(extra_hint, dec_hook=_convert).decode
 
         def decode(raw: bytes) -> Arguments:
             args, kwargs = named(raw)
-            for key, value in split(raw).items():
+            for key, value in _split(raw).items():
                 if key not in self.hints:
                     try:
                         kwargs[key] = read_extra(value)

@@ -102,6 +102,9 @@ class Executor:
             return self._give_up(attempt, Verdict.HANDED_BACK, "")
         if body.deadline_ms and body.deadline_ms <= now_ms:
             return self._give_up(attempt, Verdict.HOPELESS, "its deadline passed before it could start")
+        if body.extra is not None and body.extra.get("offered"):
+            chosen = attempt.skill.binder.choose(bytes(body.payload))
+            attempt.body = msgspec.structs.replace(body, payload=msgspec.Raw(chosen))
         return True
 
     def seconds_allowed(self, attempt: Attempt, now_ms: int) -> float:

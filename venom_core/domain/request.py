@@ -23,7 +23,10 @@ KEY_CHARS_MAX = 256
 
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
-    """Options of an enqueue; times in seconds, `run_at` and `deadline` as datetimes (naive = local)."""
+    """Options of an enqueue; times in seconds, `run_at` and `deadline` as datetimes (naive = local).
+
+    `offered`: the skill gets those payload keys that it names, and the others are no mistake.
+    """
 
     priority: Priority = DEFAULT_PRIORITY
     timeout: float | None = None
@@ -31,6 +34,7 @@ class TaskOptions:
     delay: float | None = None
     run_at: datetime | None = None
     deadline: datetime | None = None
+    offered: bool = False
     metadata: dict[str, Any] | None = None
     parent_id: str | None = None
     root_id: str | None = None
@@ -122,4 +126,6 @@ def _extra(options: TaskOptions) -> dict[str, Any] | None:
     if options.metadata is not None:
         payload.encode_payload(options.metadata, EXTRA_BYTES_MAX, "metadata")
         extra["metadata"] = options.metadata
+    if options.offered:
+        extra["offered"] = True
     return extra or None

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hmac
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, get_args
 
 from venom_core.errors import InvalidSetting, SecurityError
 
@@ -26,7 +26,7 @@ UNSIGNED, KEYED_BLAKE2B = 0, 1
 HEADER_BYTES, CODE_BYTES = 4, 16
 TOKEN_CHARS_MIN = 32
 
-Kind = Literal["task", "outcome", "order"]
+Kind = Literal["task", "outcome", "order", "run"]
 
 
 class Seal:
@@ -72,7 +72,7 @@ class _Key:
     def __init__(self, secret: bytes, namespace: bytes) -> None:
         key = blake2b(secret, digest_size=32, person=b"venom-hive-key").digest()
         self.id = blake2b(secret, digest_size=1, person=b"venom-key-id").digest()[0]
-        self._primed = {kind: self._prime(key, kind, namespace) for kind in ("task", "outcome", "order")}
+        self._primed = {kind: self._prime(key, kind, namespace) for kind in get_args(Kind)}
 
     @staticmethod
     def _prime(key: bytes, kind: str, namespace: bytes) -> blake2b:

@@ -12,7 +12,7 @@ from venom_core.domain.task_id import check_id, check_type
 from venom_core.errors import InvalidTask
 
 _TIMES = ("created_at", "started_at", "completed_at")
-_OPTIONAL = ("metadata", "parent_id", "root_id", "correlation_id", "key")
+_OPTIONAL = ("metadata", "parent_id", "root_id", "correlation_id", "key", "offered")
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class TaskMessage:
     root_id: str | None = None
     correlation_id: str | None = None
     key: str | None = None
+    offered: bool | None = None
 
     def __post_init__(self) -> None:
         check_id(self.task_id)

@@ -51,6 +51,7 @@ KEYS: tuple[KeySpec, ...] = (
     KeySpec("later:<type>", "zset", "delayed id, score = due ms", "claim, cancel"),
     KeySpec("wake:<type>", "list", "at most one token that wakes a consumer of the type", "claim"),
     KeySpec("partial:<id>", "list", "partial results of one task", "TTL"),
+    KeySpec("gather:<run id>", "hash", "one run: its sealed record, how far it was enqueued, what folds it", "TTL"),
     KeySpec("meta", "hash", "number of partitions, fixed when the hive is created", "the hive: one field"),
 )
 
@@ -95,6 +96,10 @@ class Keyspace:
     def partial(self, partition: int, task_id: str) -> bytes:
         """The list of a task's partial results."""
         return self._tags[partition] + b"partial:" + task_id.encode()
+
+    def gather(self, run_id: str) -> bytes:
+        """The record of a run."""
+        return self._tags[self.partition_of(run_id)] + b"gather:" + run_id.encode()
 
     def meta(self) -> bytes:
         """The record of what was fixed when the hive was created."""

@@ -167,6 +167,13 @@ class MessageBroker:
             return None
         return add_outcome(seal, view_task(seal, task_id, envelope), record)
 
+    @property
+    def results(self) -> ResultWaiter:
+        """Who waits for results; its `inbox` follows many tasks at once. `StoreUnavailable` before `connect`."""
+        if self._waiter is None or self._hive is None:
+            raise StoreUnavailable(NOT_CONNECTED)
+        return self._waiter
+
     async def _end_of(self, task_id: str) -> tuple[bytes, bytes]:
         """Envelope and outcome record; a server that is away is waited for."""
         assert self._waiter is not None

@@ -1,8 +1,8 @@
 """Waiting for the end of tasks without polling.
 
-One subscription per process and one future per waited id. The store is the truth and the message only a
-hint: after every (re)connection all waited ids are registered again, and registering answers at once for
-what has ended meanwhile. A large outcome is not sent in the message but fetched.
+One subscription per process, one future per waited id, and inboxes for those who wait for many. The store is
+the truth and the message only a hint: after every (re)connection all waited ids are registered again, and
+registering answers at once for what has ended meanwhile. A large outcome is not sent in the message but fetched.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from venom_core.errors import InvalidTask, StoreError, StoreUnavailable, UnknownTask
 from venom_core.event_loop import end_tasks
+from venom_core.infrastructure.inbox import Inbox
 from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.task_store import WAITERS_MAX, TaskStore
 
@@ -24,6 +25,7 @@ RECHECK_S = 15.0
 UNWAIT_S = 1.0
 ASKED_PER_CALL_MAX = 500
 PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
+CLOSED = "the broker was closed while waiting for a result"
 
 Ended = asyncio.Future[bytes]
 State = tuple[bytes, bytes]
@@ -36,6 +38,7 @@ class ResultWaiter:
         self._link, self._store = link, store
         self._channel = store.keyspace.reply_channel(secrets.token_hex(6))
         self._futures: dict[str, set[Ended]] = {}
+        self._inboxes: dict[str, list[Inbox]] = {}
         self._partials: dict[str, asyncio.Event] = {}
         self._unasked: list[tuple[str, asyncio.Future[State]]] = []
         self._asker: asyncio.Task[None] | None = None
@@ -50,8 +53,11 @@ class ResultWaiter:
         self._listening.set()
         for future in [future for futures in self._futures.values() for future in futures]:
             if not future.done():
-                future.set_exception(StoreUnavailable("the broker was closed while waiting for a result"))
+                future.set_exception(StoreUnavailable(CLOSED))
+        for inbox in {id(inbox): inbox for inboxes in self._inboxes.values() for inbox in inboxes}.values():
+            inbox.fail(StoreUnavailable(CLOSED))
         self._futures.clear()
+        self._inboxes.clear()
 
     @asynccontextmanager
     async def watch(self, task_id: str) -> AsyncIterator[tuple[Ended, bytes]]:
@@ -65,6 +71,37 @@ class ResultWaiter:
             yield future, envelope
         finally:
             await self._drop(task_id, future)
+
+    @asynccontextmanager
+    async def inbox(self) -> AsyncIterator[Inbox]:
+        """Where many tasks may land: `follow` them, `take` their outcome records as they come."""
+        made = Inbox(self)
+        try:
+            yield made
+        finally:
+            await made.close()
+
+    async def register(self, inbox: Inbox, task_ids: Sequence[str]) -> None:
+        """For `Inbox.follow`."""
+        for task_id in task_ids:
+            there = self._inboxes.setdefault(task_id, [])
+            if inbox not in there:
+                there.append(inbox)
+        await self._listen()
+        for start in range(0, len(task_ids), ASKED_PER_CALL_MAX):
+            await self._look_again(task_ids[start : start + ASKED_PER_CALL_MAX])
+
+    async def release(self, inbox: Inbox, task_ids: Sequence[str]) -> None:
+        """For `Inbox.close`."""
+        unwanted = []
+        for task_id in task_ids:
+            left = [other for other in self._inboxes.pop(task_id, ()) if other is not inbox]
+            if left:
+                self._inboxes[task_id] = left
+            elif task_id not in self._futures:
+                unwanted.append(task_id)
+        if unwanted:
+            await self._unwait(unwanted)
 
     async def _ask(self, task_id: str) -> State:
         """What `TaskStore.wait` says of a task; whoever asks while a call is under way shares the next one."""
@@ -84,7 +121,7 @@ class ResultWaiter:
             self._asker = None
             for _, asked in [*part, *self._unasked]:
                 if not asked.done():
-                    asked.set_exception(StoreUnavailable("the broker was closed while waiting for a result"))
+                    asked.set_exception(StoreUnavailable(CLOSED))
             self._unasked.clear()
 
     async def _ask_some(self, part: list[tuple[str, asyncio.Future[State]]]) -> None:
@@ -110,23 +147,27 @@ class ResultWaiter:
             return
         self._futures.pop(task_id, None)
         self._partials.pop(task_id, None)
-        if not future.done() or future.cancelled():
-            try:
-                async with asyncio.timeout(UNWAIT_S):
-                    await self._store.unwait([task_id], self._channel)
-            except (StoreError, TimeoutError) as fault:
-                log.debug("could not take a registration back, it ends with its task: %s", fault)
+        if (not future.done() or future.cancelled()) and task_id not in self._inboxes:
+            await self._unwait([task_id])
+
+    async def _unwait(self, task_ids: Sequence[str]) -> None:
+        try:
+            async with asyncio.timeout(UNWAIT_S):
+                await self._store.unwait(task_ids, self._channel)
+        except (StoreError, TimeoutError) as fault:
+            log.debug("could not take a registration back, it ends with its task: %s", fault)
 
     def _answer(self, task_id: str, state: bytes) -> None:
         if state == b"pending":
             return
+        fault = _fault(task_id, state)
+        for inbox in self._inboxes.pop(task_id, ()):
+            inbox.land(task_id, fault or state)
         for future in self._futures.get(task_id, ()):
             if future.done():
                 continue
-            if state == b"unknown":
-                future.set_exception(UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?"))
-            elif state == b"crowded":
-                future.set_exception(InvalidTask(f"{WAITERS_MAX} processes wait for {task_id} already; share one"))
+            if fault is not None:
+                future.set_exception(fault)
             else:
                 future.set_result(state)
 
@@ -165,12 +206,16 @@ class ResultWaiter:
                 log.debug("cannot check what is waited for: %s", fault)
 
     async def _register_again(self) -> None:
-        ids = list(self._futures)
-        for start in range(0, len(ids), 500):
-            part = ids[start : start + 500]
-            for task_id, (state, _) in (await self._store.wait(part, self._channel, envelopes=False)).items():
-                self._answer(task_id, state)
+        ids = [*self._futures, *(task_id for task_id in self._inboxes if task_id not in self._futures)]
+        for start in range(0, len(ids), ASKED_PER_CALL_MAX):
+            part = ids[start : start + ASKED_PER_CALL_MAX]
+            await self._look_again(part)
+            for task_id in part:
                 self._tell_partial(task_id)
+
+    async def _look_again(self, task_ids: Sequence[str]) -> None:
+        for task_id, (state, _) in (await self._store.wait(task_ids, self._channel, envelopes=False)).items():
+            self._answer(task_id, state)
 
     async def _take(self, data: bytes) -> None:
         try:
@@ -187,13 +232,20 @@ class ResultWaiter:
             else:
                 fetch.append(task_id)
         if fetch:
-            for task_id, (state, _) in (await self._store.wait(fetch, self._channel, envelopes=False)).items():
-                self._answer(task_id, state)
+            await self._look_again(fetch)
         return None
 
     def _tell_partial(self, task_id: str) -> None:
         if event := self._partials.get(task_id):
             event.set()
+
+
+def _fault(task_id: str, state: bytes) -> Exception | None:
+    if state == b"unknown":
+        return UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?")
+    if state == b"crowded":
+        return InvalidTask(f"{WAITERS_MAX} processes wait for {task_id} already; share one")
+    return None
 
 
 def _letters(data: bytes) -> Iterator[tuple[str, bytes | None]]:

@@ -105,4 +105,5 @@ WAIT, UNWAIT, STATS, UNWATCH = load("wait"), load("unwait"), load("stats"), load
 WAITING, ASSIGN, LENGTHS, BUDGET = load("waiting"), load("assign"), load("lengths"), load("budget")
 PURGE, FORGET, REFUSE = load("purge"), load("forget"), load("refuse")
 JOIN, RENEW, LEAVE, BURY = load("join"), load("renew"), load("leave"), load("bury")
+KEEP_RUN = load("keep_run")
 NODES, FORGET_NODE, LEAD, RESIGN = load("nodes"), load("forget_node"), load("lead"), load("resign")

@@ -1,0 +1,69 @@
+"""How tasks end, as seen by whoever waits for many of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from venom_core.domain.lifecycle import TaskStatus
+from venom_core.domain.payload import decode
+from venom_core.domain.task import open_outcome
+from venom_core.errors import SecurityError, StoreUnavailable
+from venom_core.infrastructure.inbox import Inbox, Landed
+from venom_core.infrastructure.message_broker import MessageBroker
+
+RECONNECT_PAUSE_S = 0.2
+
+
+@dataclass(slots=True)
+class End:
+    """How one task of a run ended or, when time ran out, stands. `record_bytes` is the size of its record."""
+
+    task_id: str
+    status: str
+    result: Any = None
+    error: str | None = None
+    record_bytes: int = 0
+
+
+async def ends_of(broker: MessageBroker, task_ids: Sequence[str], until_s: float) -> AsyncGenerator[End]:
+    """Tasks as they end, until `until_s` of the loop's clock."""
+    async with broker.results.inbox() as inbox:
+        await follow(broker, inbox, task_ids)
+        inbox.complete()
+        while landed := await take(inbox, until_s):
+            for task_id, end in landed:
+                if isinstance(end, Exception):
+                    raise end
+                yield read_end(broker, task_id, end)
+
+
+async def take(inbox: Inbox, until_s: float) -> list[Landed]:
+    """What landed; nothing when all has, or when time runs out."""
+    try:
+        async with asyncio.timeout_at(until_s):
+            return await inbox.take()
+    except TimeoutError:
+        return []
+
+
+async def follow(broker: MessageBroker, inbox: Inbox, task_ids: Sequence[str]) -> None:
+    """Have tasks land in an inbox; a server that is away is waited for."""
+    while True:
+        try:
+            return await inbox.follow(task_ids)
+        except StoreUnavailable:
+            if not broker.is_connected():
+                raise
+            await asyncio.sleep(RECONNECT_PAUSE_S)
+
+
+def read_end(broker: MessageBroker, task_id: str, record: bytes) -> End:
+    """An outcome record as an `End`; a forged one is a failure of its item alone."""
+    try:
+        status, outcome = open_outcome(broker.hive.seal, task_id, record)
+    except SecurityError as fault:
+        return End(task_id, TaskStatus.FAILED, error=f"SecurityError: {fault}")
+    return End(task_id, status, decode(bytes(outcome.result)), outcome.error, len(record))
