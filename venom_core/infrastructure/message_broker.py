@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from redis.asyncio.client import PubSub
 
@@ -24,6 +24,7 @@ from venom_core.domain.task import open_task
 from venom_core.domain.task_id import check_id, check_type
 from venom_core.domain.task_message import TaskMessage
 from venom_core.errors import IllegalTransition, InvalidTask, StoreUnavailable, UnknownTask, VenomError
+from venom_core.infrastructure.arq_bridge import ArqBridge, arq_settings
 from venom_core.infrastructure.changes import Changes, lanes_of
 from venom_core.infrastructure.consumer import Consumer
 from venom_core.infrastructure.dead_letters import DeadLetters
@@ -34,6 +35,9 @@ from venom_core.infrastructure.redis_link import foreign_errors
 from venom_core.infrastructure.result_waiter import ResultWaiter
 from venom_core.infrastructure.task_store import Seen
 from venom_core.infrastructure.task_view import add_outcome, view_seen, view_task
+
+if TYPE_CHECKING:
+    from arq.connections import ArqRedis, RedisSettings
 
 log = logging.getLogger("venom.broker")
 
@@ -52,6 +56,7 @@ class MessageBroker:
         self._waiter: ResultWaiter | None = None
         self._consumer: Consumer | None = None
         self._pubsubs: list[PubSub] = []
+        self._arq: ArqBridge | None = None
 
     async def open(self) -> None:
         """Connect, or raise: `StoreUnavailable`, `StoreRefused`, `StoreTooOld`, `InvalidSetting`."""
@@ -86,6 +91,9 @@ class MessageBroker:
         for pubsub in self._pubsubs:
             await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py 5.3 has no hints here
         self._pubsubs.clear()
+        if self._arq is not None:
+            await self._arq.close()
+            self._arq = None
         await hive.close()
 
     def is_connected(self) -> bool:
@@ -321,6 +329,20 @@ class MessageBroker:
     def dead_letters(self) -> DeadLetters:
         """Tasks that failed for good: list, requeue, purge."""
         return DeadLetters(self.hive)
+
+    @property
+    def redis_settings(self) -> RedisSettings:
+        """The store's address for arq; `MissingExtra` without the extra `arq`, needs no connection."""
+        return arq_settings(self.settings)
+
+    @property
+    def arq_pool(self) -> ArqRedis:
+        """An `ArqRedis` on the hive's store until `disconnect`; jobs are msgpack, see `arq_bridge`."""
+        if self._hive is None:
+            raise StoreUnavailable(NOT_CONNECTED)
+        if self._arq is None:
+            self._arq = ArqBridge(self.settings)
+        return self._arq.redis
 
     async def get_queue_stats(self) -> dict[str, Any]:
         """Exact counters of the hive; `tasks_completed`, `tasks_failed` and the like are cumulative."""
