@@ -10,7 +10,8 @@ import pytest
 
 from tests.docs import picture, tables
 from tests.docs.markdown import anchors, blocks, documents, links, prose, rows, text_of
-from tests.tidy.source import ROOT, product_sources
+from tests.tidy.floors import imports
+from tests.tidy.source import ROOT, Source, product_sources
 from venom_core.config import Settings
 from venom_core.domain.lifecycle import diagram
 
@@ -90,30 +91,50 @@ def test_a_message_of_the_troubleshooting_page_is_one_of_the_code(message: str) 
     assert [part for part in parts if not any(part.strip(" '") in text for text in _texts())] == []
 
 
-def test_the_readme_names_the_packages_that_were_asked_for_with_tests_that_exist() -> None:
-    table = [line for line in text_of("README.md").splitlines() if re.match(r"\| [a-z-]+ \| (always|extra)", line)]
-    found = {line.split("|")[1].strip() for line in table}
-    assert found == {"redis", "psutil", "pydantic", "httpx", "cryptography", "arq", "semantic-kernel"}
+ASKED_FOR = ("redis", "psutil", "pydantic", "httpx", "cryptography", "arq", "semantic-kernel")
+
+
+@cache
+def _package_rows() -> dict[str, tuple[str, list[str], list[str]]]:
+    """Of each package in the README's table: where it is used, the files named there, and the tests."""
+    found = {}
+    for line in text_of("README.md").splitlines():
+        if re.match(r"\| [a-z-]+ \| (always|extra)", line):
+            _, package, _, where, tests, _ = (cell.strip() for cell in line.split("|"))
+            found[package] = where, re.findall(r"`([\w/]+\.py)`", where), re.findall(r"`([\w/]+\.py)`", tests)
+    return found
+
+
+def _imports(path: str, module: str) -> bool:
+    """Whether a file imports a module, or something out of it."""
+    found = imports(Source(path, (ROOT / path).read_text(encoding="utf-8")))
+    return any(name == module or name.startswith(f"{module}.") for _, name in found)
+
+
+def test_the_readme_names_the_packages_that_were_asked_for() -> None:
+    assert set(_package_rows()) == set(ASKED_FOR)
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert all(f'"{name}' in project for name in found)
+    assert all(f'"{name}' in project for name in ASKED_FOR)
 
 
-def test_the_readme_is_honest_about_packages_that_nothing_imports() -> None:
-    imported = {
-        alias.name.partition(".")[0]
-        for source in product_sources()
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Import)
-        for alias in node.names
-    } | {
-        (node.module or "").partition(".")[0]
-        for source in product_sources()
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.ImportFrom)
-    }
-    for package in ("redis", "psutil", "pydantic", "httpx", "cryptography"):
-        line = next(line for line in text_of("README.md").splitlines() if line.startswith(f"| {package} |"))
-        assert ("nowhere yet" in line) == (package not in imported), line
+@pytest.mark.parametrize("package", ASKED_FOR)
+def test_the_readme_is_honest_about_where_a_package_is_used_and_which_test_proves_it(package: str) -> None:
+    where, files, tests = _package_rows()[package]
+    module = package.replace("-", "_")
+    of_ours = {source.path for source in product_sources() if _imports(source.path, module)}
+    if "nowhere yet" in where:
+        assert not of_ours
+        assert all(_imports(test, module) for test in tests)
+        return
+    assert tests
+    if "duck typing" in where:
+        assert not of_ours
+        assert all(_imports(test, module) for test in tests)
+    else:
+        assert any(_imports(path, module) for path in files)
+    # A test proves a package by using it, or what is built on it.
+    built = [module, *(path.removesuffix(".py").replace("/", ".") for path in files)]
+    assert [test for test in tests if not any(_imports(test, name) for name in built)] == []
 
 
 def test_the_picture_shows_what_a_run_printed_and_that_run_was_a_good_one() -> None:
