@@ -14,6 +14,7 @@ import socket
 from typing import Any
 
 from venom_core.agents.crew import Crew
+from venom_core.agents.kernel_chat import ClusterTools, answer, chat_service
 from venom_core.clock import to_naive_local
 from venom_core.core.node_manager import NodeManager
 from venom_core.domain.lane import WAITING, own_lane
@@ -21,13 +22,15 @@ from venom_core.domain.node import NodeState, finite_percent
 from venom_core.domain.placement import Requirements, choose
 from venom_core.domain.task import open_task
 from venom_core.domain.task_id import check_id
-from venom_core.errors import UnknownTask
+from venom_core.errors import InvalidTask, UnknownTask
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.changes import lanes_of
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.placement_store import Assignment, Move
 
 log = logging.getLogger("venom.foreman")
+
+QUESTION_CHARS_MAX = 20_000
 
 
 class ForemanAgent:
@@ -132,9 +135,17 @@ class ForemanAgent:
         }
 
     async def process(self, input_text: str) -> str:
-        """An answer about the hive in plain prose."""
+        """An answer about the hive: by the kernel's chat service if it has one, else the status in plain prose.
+
+        `input_text`: at most `QUESTION_CHARS_MAX` characters. Raises `InvalidTask`, and what the service raises.
+        """
+        if not isinstance(input_text, str) or len(input_text) > QUESTION_CHARS_MAX:
+            raise InvalidTask(f"a question is a text of at most {QUESTION_CHARS_MAX:,} characters")
         await self.node_manager.refresh()
-        return describe(self.get_cluster_status())
+        service = chat_service(self.kernel)
+        if service is None:
+            return describe(self.get_cluster_status())
+        return await answer(self.kernel, service, ClusterTools(self.get_cluster_status), input_text)
 
 
 def describe(status: dict[str, Any]) -> str:
