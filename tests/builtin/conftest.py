@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builtin.loopback import Loopback, loopback
+from tests.builtin.scripted_model import ScriptedModel, scripted_model
 from tests.hives import altered
 from venom_core.config import Settings
 
@@ -39,3 +40,15 @@ def own(given: dict[str, Any]) -> Settings:
 def joined(settings: Settings, given: dict[str, Any]) -> Settings:
     """The same for a Spore of the test's hive."""
     return altered(settings, **given)
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[ScriptedModel]:
+    async with scripted_model() as running:
+        yield running
+
+
+@pytest.fixture
+def asking(own: Settings, model: ScriptedModel) -> Settings:
+    """Settings that know the scripted model."""
+    return altered(own, **model.settings)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from venom_core.config import Settings
+from venom_spore.builtin.agent import Agent
 from venom_spore.builtin.files import Files
 from venom_spore.builtin.pages import Pages
 from venom_spore.builtin.scan import Scan
@@ -37,4 +38,13 @@ def tools(settings: Settings) -> SkillSet:
     return made
 
 
-skills = tools(Settings.load())
+def built_in(settings: Settings) -> SkillSet:
+    """The tools, and the agent skill that uses them."""
+    made = tools(settings)
+    agent = Agent(settings, tools(settings))
+    made.skill("map_task")(agent.map_task)
+    made.skill("parallel_task")(agent.parallel_task)
+    return made
+
+
+skills = built_in(Settings.load())

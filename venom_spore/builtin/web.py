@@ -7,9 +7,7 @@ import codecs
 import re
 from dataclasses import dataclass
 from email.message import Message
-from functools import cached_property
 from http import HTTPStatus
-from ssl import SSLContext
 from typing import Any
 
 import httpx
@@ -20,6 +18,7 @@ from venom_core.errors import Forbidden, InvalidTask, LimitReached, ServiceFaile
 from venom_spore.builtin.addresses import AddressPolicy
 from venom_spore.builtin.bounded_body import ENCODINGS, read_body
 from venom_spore.builtin.guarded_transport import GuardedTransport
+from venom_spore.builtin.tls import tls_context
 
 REDIRECTS_MAX = 5
 URL_CHARS_MAX = 4096
@@ -85,7 +84,7 @@ class Web:
             raise ServiceFailed(f"{name} cannot be fetched: {str(fault) or type(fault).__name__}") from None
 
     async def _get(self, url: str, name: str) -> Page:
-        transport = GuardedTransport(self._policy, self._context)
+        transport = GuardedTransport(self._policy, tls_context())
         async with (
             httpx.AsyncClient(
                 transport=transport,
@@ -101,10 +100,6 @@ class Web:
             body = await read_body(response, name, self._bytes_max, "HIVE_FETCH_BYTES_MAX")
             content_type = response.headers.get("content-type", "")
             return Page(_shown(str(response.url)), response.status_code, content_type, body)
-
-    @cached_property
-    def _context(self) -> SSLContext:
-        return httpx.create_ssl_context(trust_env=False)
 
 
 def _check(url: str) -> None:
