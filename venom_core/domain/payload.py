@@ -45,10 +45,16 @@ def encode(value: Any, what: str, bytes_max: int) -> bytes:
     return data
 
 
+class Encoded(bytes):
+    """A payload that `encode_payload` made before: who checks many first and sends them later pays once."""
+
+
 def encode_payload(payload: Any, bytes_max: int, what: str = "payload") -> bytes:
     """Msgpack bytes of a payload, which must be an object with text keys (shape: {str: JSON})."""
     if payload is None:
         return _EMPTY
+    if type(payload) is Encoded:
+        return payload
     if type(payload) is not dict:
         raise InvalidTask(f"{what} must be a dict of names to values, not {type(payload).__name__}")
     return encode(payload, what, bytes_max)

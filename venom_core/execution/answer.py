@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from venom_core.domain.lifecycle import TaskStatus
-from venom_core.domain.run import RunKind, RunRecord, index_of
+from venom_core.domain.run import RunKind, RunRecord
 from venom_core.errors import InvalidTask
 from venom_core.execution.ends import End
 from venom_core.execution.reduction import Folded
@@ -32,7 +32,7 @@ def entry(kind: RunKind, end: End) -> dict[str, Any]:
         "status": str(end.status),
         "result": end.result,
         "error": end.error,
-        INDEX_NAMES[kind]: index_of(end.task_id),
+        INDEX_NAMES[kind]: end.index,
     }
 
 
@@ -52,7 +52,7 @@ class Answer:
                 f"the results of run {self.run_id} are over {ANSWER_BYTES_MAX:,} bytes together; they are kept: "
                 f"read them one by one with follow({self.run_id!r})"
             )
-        self._ends[index_of(end.task_id)] = end
+        self._ends[end.index] = end
 
     @property
     def ends(self) -> list[End]:

@@ -19,9 +19,13 @@ RECONNECT_PAUSE_S = 0.2
 
 @dataclass(slots=True)
 class End:
-    """How one task of a run ended or, when time ran out, stands. `record_bytes` is the size of its record."""
+    """How one task of a run ended or, when time ran out, stands.
+
+    `index` is that of its item, -1 for a task that folds; `record_bytes` the size of its outcome record.
+    """
 
     task_id: str
+    index: int
     status: str
     result: Any = None
     error: str | None = None
@@ -60,10 +64,10 @@ async def follow(broker: MessageBroker, inbox: Inbox, task_ids: Sequence[str]) -
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
 
-def read_end(broker: MessageBroker, task_id: str, record: bytes) -> End:
+def read_end(broker: MessageBroker, task_id: str, record: bytes, index: int = -1) -> End:
     """An outcome record as an `End`; a forged one is a failure of its item alone."""
     try:
         status, outcome = open_outcome(broker.hive.seal, task_id, record)
     except SecurityError as fault:
-        return End(task_id, TaskStatus.FAILED, error=f"SecurityError: {fault}")
-    return End(task_id, status, decode(bytes(outcome.result)), outcome.error, len(record))
+        return End(task_id, index, TaskStatus.FAILED, error=f"SecurityError: {fault}")
+    return End(task_id, index, status, decode(bytes(outcome.result)), outcome.error, len(record))

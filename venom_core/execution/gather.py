@@ -44,8 +44,9 @@ class Gather:
             try:
                 while landed := await self._take(inbox, feeder, until_s):
                     for task_id, found in landed:
-                        self._open.discard(index_of(task_id))
-                        yield self._read(task_id, found)
+                        index = index_of(task_id)
+                        self._open.discard(index)
+                        yield self._read(task_id, index, found)
             finally:
                 await end_tasks(feeder)
         async for end in self._standing():
@@ -102,29 +103,31 @@ class Gather:
                 offered=batch[0].offered,
             )
 
-    def _read(self, task_id: str, found: bytes | Exception) -> End:
+    def _read(self, task_id: str, index: int, found: bytes | Exception) -> End:
         if isinstance(found, UnknownTask):
-            return self._missing(task_id)
+            return self._missing(task_id, index)
         if isinstance(found, Exception):
             raise found
-        return read_end(self._broker, task_id, found)
+        return read_end(self._broker, task_id, found, index)
 
-    def _missing(self, task_id: str) -> End:
-        if index_of(task_id) < self.known.enqueued:
-            return End(task_id, FORGOTTEN, error="it ended, and its result was forgotten after its time to live")
+    def _missing(self, task_id: str, index: int) -> End:
+        if index < self.known.enqueued:
+            return End(task_id, index, FORGOTTEN, error="it ended, and its result was forgotten after its time to live")
         if self.known.cancelled:
-            return End(task_id, TaskStatus.CANCELLED, error="never enqueued: the run was cancelled before")
-        return End(task_id, NEVER_ENQUEUED, error="never enqueued: its caller ended before")
+            return End(task_id, index, TaskStatus.CANCELLED, error="never enqueued: the run was cancelled before")
+        return End(task_id, index, NEVER_ENQUEUED, error="never enqueued: its caller ended before")
 
     async def _standing(self) -> AsyncGenerator[End]:
         """The items that have not landed, in order."""
-        left = [f"{self.known.run_id}.{index}" for index in sorted(self._open)]
-        for start in range(0, len(left), LOOK_PAGE):
-            part = left[start : start + LOOK_PAGE]
-            for task_id, seen in (await self._broker.hive.tasks.look(part)).items():
+        left = {f"{self.known.run_id}.{index}": index for index in sorted(self._open)}
+        ids = list(left)
+        for start in range(0, len(ids), LOOK_PAGE):
+            found = await self._broker.hive.tasks.look(ids[start : start + LOOK_PAGE])
+            for task_id in ids[start : start + LOOK_PAGE]:
+                seen, index = found[task_id], left[task_id]
                 if seen.outcome is not None:
-                    yield read_end(self._broker, task_id, seen.outcome)
+                    yield read_end(self._broker, task_id, seen.outcome, index)
                 elif seen.envelope is None:
-                    yield self._missing(task_id)
+                    yield self._missing(task_id, index)
                 else:
-                    yield End(task_id, TaskStatus.RUNNING if seen.held is not None else TaskStatus.PENDING)
+                    yield End(task_id, index, TaskStatus.RUNNING if seen.held is not None else TaskStatus.PENDING)

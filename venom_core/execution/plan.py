@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
 from msgspec import structs
 
-from venom_core.domain.payload import encode_payload
+from venom_core.domain.payload import Encoded, encode_payload
 from venom_core.domain.priority import Priority, parse_priority
 from venom_core.domain.run import RunKind, RunRecord
 from venom_core.domain.task_id import check_type
@@ -25,63 +24,49 @@ _DIRECTIVE = {"skill", "payload"}
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """The task of one item; an `offered` payload may hold more than the skill names."""
+    """The task of one item, its payload encoded; an `offered` one may hold more than the skill names."""
 
     index: int
     task_type: str
     offered: bool
-    payload: dict[str, Any]
+    payload: Encoded
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The items of a run, its record, and the options that all its tasks share."""
+    """The tasks of a run in the order of its items, its record, and the options that all of them share."""
 
     record: RunRecord
-    items: list[Any]
+    tasks: list[Planned]
     options: dict[str, Any]
 
-    def tasks(self, start: int, stop: int) -> Iterator[Planned]:
-        """The tasks of items `start` to `stop` (not included)."""
-        for index in range(start, min(stop, len(self.items))):
-            yield self._task(index)
-
     def batches(self, start: int, stop: int) -> list[list[Planned]]:
-        """The same tasks, those of one type together."""
+        """The tasks of items `start` to `stop` (not included), those of one type together."""
         found: dict[tuple[str, bool], list[Planned]] = {}
-        for task in self.tasks(start, stop):
+        for task in self.tasks[start:stop]:
             found.setdefault((task.task_type, task.offered), []).append(task)
         return list(found.values())
 
-    def checked(self, payload_bytes_max: int) -> Plan:
-        """This plan with the digest of its payloads.
 
-        `InvalidTask` for the first item that cannot be sent, or when all together are too much.
-        """
-        name, total, digest = ITEM_NAMES[self.record.kind], 0, blake2b(digest_size=16)
-        for task in self.tasks(0, len(self.items)):
-            what = f"the payload of {name}[{task.index}]"
-            check_type(task.task_type)
-            raw = encode_payload(task.payload, payload_bytes_max, what)
-            total += len(raw)
-            digest.update(b"%b %d %b" % (task.task_type.encode(), len(raw), raw))
-            if total > RUN_BYTES_MAX:
-                raise InvalidTask(
-                    f"the payloads up to {name}[{task.index}] are {total:,} bytes together, the limit of one run is "
-                    f"{RUN_BYTES_MAX:,}; start several runs, or store the data elsewhere and send its address"
-                )
-        return Plan(structs.replace(self.record, digest=digest.hexdigest()), self.items, self.options)
-
-    def _task(self, index: int) -> Planned:
-        record, item = self.record, self.items[index]
-        if record.kind == "map":
-            return Planned(index, record.skill, True, map_payload(record, item, index))
-        if type(item) is dict and item.keys() == _DIRECTIVE:
-            return _directed(item, index)
-        return Planned(index, record.skill, True, parallel_payload(record, item, index))
+def make_plan(record: RunRecord, items: list[Any], options: dict[str, Any], payload_bytes_max: int) -> Plan:
+    """The plan of a run, with its payloads' digest in the record; `InvalidTask` names the first item that cannot be."""
+    name, total, digest = ITEM_NAMES[record.kind], 0, blake2b(digest_size=16)
+    tasks = []
+    for index, item in enumerate(items):
+        task_type, offered, payload = _task(record, item, index)
+        raw = encode_payload(payload, payload_bytes_max, f"the payload of {name}[{index}]")
+        total += len(raw)
+        if total > RUN_BYTES_MAX:
+            raise InvalidTask(
+                f"the payloads up to {name}[{index}] are {total:,} bytes together, the limit of one run is "
+                f"{RUN_BYTES_MAX:,}; start several runs, or store the data elsewhere and send its address"
+            )
+        digest.update(b"%b %d %b" % (task_type.encode(), len(raw), raw))
+        tasks.append(Planned(index, task_type, offered, Encoded(raw)))
+    return Plan(structs.replace(record, digest=digest.hexdigest()), tasks, {**options, "priority": record.priority})
 
 
-def make_plan(
+def read_call(
     kind: RunKind,
     description: Any,
     given: Any,
@@ -91,8 +76,8 @@ def make_plan(
     options: dict[str, Any],
     reduce: str | None = None,
     skip_failed: bool = False,
-) -> Plan:
-    """The plan of one call; `InvalidTask` names what is wrong with it."""
+) -> tuple[RunRecord, list[Any]]:
+    """Record and items of one call; `InvalidTask` names what is wrong with it."""
     items = read_items(ITEM_NAMES[kind], given)
     if not isinstance(description, str):
         raise InvalidTask(f"task_description is a text, not {description!r:.60}")
@@ -109,7 +94,16 @@ def make_plan(
         options.get("timeout"),
         options.get("max_retries"),
     )
-    return Plan(record, items, {**options, "priority": record.priority})
+    return record, items
+
+
+def _task(record: RunRecord, item: Any, index: int) -> tuple[str, bool, dict[str, Any]]:
+    """Type, whether it is offered, and payload."""
+    if record.kind == "map":
+        return record.skill, True, map_payload(record, item, index)
+    if type(item) is dict and item.keys() == _DIRECTIVE:
+        return _directed(item, index)
+    return record.skill, True, parallel_payload(record, item, index)
 
 
 def map_payload(record: RunRecord, item: Any, index: int) -> dict[str, Any]:
@@ -132,8 +126,8 @@ def parallel_payload(record: RunRecord, subtask: Any, index: int) -> dict[str, A
     }
 
 
-def _directed(item: dict[str, Any], index: int) -> Planned:
+def _directed(item: dict[str, Any], index: int) -> tuple[str, bool, dict[str, Any]]:
     skill, payload = item["skill"], item["payload"]
     if not isinstance(skill, str) or not isinstance(payload, dict):
         raise InvalidTask(f"subtasks[{index}] is to be {{'skill': text, 'payload': object}}, not {item!r:.80}")
-    return Planned(index, skill, False, payload)
+    return check_type(skill), False, payload

@@ -30,7 +30,6 @@ class Runs:
     async def start(self, plan: Plan, run_id: str | None) -> Gather:
         """Open the run of a plan, or the same one that was opened before; nothing is sent before `ends`."""
         broker = self._broker
-        plan = plan.checked(broker.settings.hive_payload_bytes_max)
         # Nothing is enqueued by this, but a wrong option is refused before there is a run.
         await broker.enqueue_many(plan.record.skill, [], **plan.options)
         chosen = self._ids.take(1, broker.hive.now_ms())[0] if run_id is None else check_run_id(run_id)

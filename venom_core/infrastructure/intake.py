@@ -48,7 +48,7 @@ class Intake:
     async def many(
         self,
         task_type: str,
-        payloads_: Iterable[dict[str, Any]],
+        payloads_: Iterable[dict[str, Any] | payloads.Encoded],
         task_ids: Iterable[str] | None,
         options: dict[str, Any],
     ) -> list[str]:
@@ -102,7 +102,7 @@ class Intake:
         settings = self._settings
         return settle_terms(TaskOptions.parse(options), settings.hive_task_timeout, settings.hive_max_retries)
 
-    def _encode(self, payload: dict[str, Any] | None) -> bytes:
+    def _encode(self, payload: dict[str, Any] | payloads.Encoded | None) -> bytes:
         return payloads.encode_payload(payload, self._settings.hive_payload_bytes_max)
 
     def _body(self, task_type: str, raw: bytes, terms: Terms) -> TaskBody:

@@ -18,7 +18,7 @@ from venom_core.clock import Clock, to_naive_local, to_utc
 from venom_core.config import Settings
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.order import Order, write_order
-from venom_core.domain.payload import decode, encode
+from venom_core.domain.payload import Encoded, decode, encode
 from venom_core.domain.priority import DEFAULT_PRIORITY, Priority
 from venom_core.domain.task import open_task
 from venom_core.domain.task_id import check_id, check_type
@@ -137,7 +137,7 @@ class MessageBroker:
     async def enqueue_many(
         self,
         task_type: str,
-        payloads: Iterable[dict[str, Any]],
+        payloads: Iterable[dict[str, Any] | Encoded],
         *,
         task_ids: Iterable[str] | None = None,
         **options: Any,

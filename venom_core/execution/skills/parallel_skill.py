@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from venom_core.errors import UnknownTask
 from venom_core.execution.answer import to_json
 from venom_core.execution.items import read_wait
-from venom_core.execution.plan import Plan, make_plan
+from venom_core.execution.plan import Plan, make_plan, read_call
 from venom_core.execution.runs import Runs
 from venom_core.execution.skills.kernel_plugin import kernel_function
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -63,7 +63,7 @@ class ParallelSkill:
         (timeout, max_retries, …). Raises `InvalidTask`, `TaskExists`, `QueueFull`, `StoreError`.
         """
         wait_s = read_wait(wait_timeout)
-        plan = make_plan(
+        plan = self._plan(
             "map",
             task_description,
             items,
@@ -103,7 +103,7 @@ class ParallelSkill:
         payload, of which no key may be too many.
         """
         wait_s = read_wait(wait_timeout)
-        plan = make_plan(
+        plan = self._plan(
             "parallel",
             task_description,
             subtasks,
@@ -140,7 +140,7 @@ class ParallelSkill:
         ended when time runs out comes last, with its present status.
         """
         wait_s = read_wait(wait_timeout)
-        plan = make_plan("map", task_description, items, priority, skill=skill, options=options)
+        plan = self._plan("map", task_description, items, priority, skill=skill, options=options)
         return self._lines(plan, run_id, wait_s)
 
     async def follow(self, run_id: str, wait_timeout: float = 300) -> AsyncGenerator[dict[str, Any]]:
@@ -176,3 +176,7 @@ class ParallelSkill:
     async def _lines(self, plan: Plan, run_id: str | None, wait_s: float) -> AsyncGenerator[dict[str, Any]]:
         async for line in self._runs.entries(await self._runs.start(plan, run_id), wait_s):
             yield line
+
+    def _plan(self, *call: Any, options: dict[str, Any], **named: Any) -> Plan:
+        record, items = read_call(*call, options=options, **named)
+        return make_plan(record, items, options, self.message_broker.settings.hive_payload_bytes_max)
