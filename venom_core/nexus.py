@@ -22,6 +22,7 @@ from venom_core.daemon import prepare
 from venom_core.domain.node import NodeLoad, NodeProfile, check_name
 from venom_core.errors import LeaseLost, StoreError, VenomError
 from venom_core.event_loop import end_tasks, run
+from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.leadership import Leadership
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
@@ -51,7 +52,7 @@ class Nexus:
         self._clock = clock or Clock()
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
-        self._chores: set[asyncio.Task[int]] = set()
+        self._chores: Chores | None = None
         self._fault: LeaseLost | None = None
         self.hive: Hive | None = None
         self.leadership: Leadership | None = None
@@ -70,6 +71,7 @@ class Nexus:
             raise self._fault
 
     async def _serve(self, hive: Hive) -> None:
+        chores = self._chores = Chores(hive)
         crew = Crew(hive, self.name, self.settings.hive_zombie_task_timeout)
         profile = NodeProfile(
             name=self.name, kind="nexus", release=__version__, host=socket.gethostname(), pid=os.getpid()
@@ -81,7 +83,8 @@ class Nexus:
         tasks = [asyncio.create_task(crew.run()), asyncio.create_task(self._rejoin(keeper))]
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
-        await end_tasks(*tasks, stopped, *self._chores)
+        await end_tasks(*tasks, stopped)
+        await chores.end()
         faults = [task.exception() for task in tasks if not task.cancelled()]
         await self._say_goodbye(keeper, crew.leadership)
         for fault in faults:
@@ -109,19 +112,8 @@ class Nexus:
             self.stop()
         elif not beat.alive:
             self._lost.set()
-        for epoch in beat.expired:
-            chore = asyncio.ensure_future(self._reap(epoch))
-            self._chores.add(chore)
-            chore.add_done_callback(self._chores.discard)
-
-    async def _reap(self, epoch: int) -> int:
-        assert self.hive is not None
-        try:
-            names = await self.hive.node_names()
-            return await self.hive.upkeep.reap(epoch, names.get(epoch, f"of epoch {epoch}"), self.hive.now_ms())
-        except StoreError as fault:
-            log.warning("reaping put off: %s", fault)
-            return 0
+        if self._chores is not None:
+            self._chores.reap(beat.expired, beat.now_ms)
 
     async def _say_goodbye(self, keeper: LeaseKeeper, leadership: Leadership) -> None:
         try:

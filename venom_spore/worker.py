@@ -11,13 +11,12 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Coroutine
-from typing import Any
 
 from venom_core.domain.lane import own_lane
 from venom_core.domain.node import NodeProfile
 from venom_core.errors import LeaseLost, StoreError
 from venom_core.event_loop import end_tasks
+from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
 from venom_core.infrastructure.node_store import Beat
@@ -60,7 +59,7 @@ class Worker:
         self._tidied_s = self._loop.time()
         self._ready: deque[Attempt] = deque()
         self._impatience: asyncio.TimerHandle | None = None
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores(hive)
         self._fault: NameTaken | None = None
 
     # ------------------------------------------------------------------------------------------- life and end
@@ -79,7 +78,8 @@ class Worker:
                     task.result()
         finally:
             self._heartbeat.unwatch()
-            await end_tasks(claimer, sender, self._listener, *self._chores)
+            await end_tasks(claimer, sender, self._listener)
+            await self._chores.end()
             await self._leave()
         if self._fault is not None:
             raise self._fault
@@ -104,7 +104,7 @@ class Worker:
         await end_tasks(self._listener)
         self._listener = asyncio.create_task(self._hear_orders(self._keeper.epoch))
         if self._keeper.older_epoch:
-            self._chore(self._reap(self._keeper.older_epoch))
+            self._chores.start(self._reap(self._keeper.older_epoch, self.profile.name))
         log.info("%s joined with %d slots and %d skills", self.profile.name, self._pace.slots, len(self.profile.skills))
 
     async def _drain(self) -> None:
@@ -189,7 +189,7 @@ class Worker:
         """An idle Spore forgets what is past its time, so that it leaves without a Nexus too."""
         if self._loop.time() - self._tidied_s >= TIDY_EVERY_S:
             self._tidied_s = self._loop.time()
-            self._chore(self._tidy())
+            self._chores.start(self._tidy())
 
     async def _tidy(self) -> None:
         await self.hive.upkeep.forget()
@@ -232,7 +232,7 @@ class Worker:
             self._outbox.settle(settlement)
         if attempt.verdict is Verdict.REFUSED:
             log.error("refused task %s: %s", attempt.lease.task_id, attempt.error)
-            self._chore(self._audit(attempt))
+            self._chores.start(self._audit(attempt))
 
     def _hand_back_ready(self) -> None:
         while self._ready:
@@ -259,7 +259,7 @@ class Worker:
             for task_id in beat.cancels:
                 self.attempts.stop_task(task_id, Verdict.CANCELLED)
             for epoch in beat.expired:
-                self._chore(self._reap(epoch))
+                self._chores.start(self._reap(epoch))
         elif not self._rejoin.is_set():
             self._lose_everything(replaced=beat.replaced)
 
@@ -297,9 +297,8 @@ class Worker:
         elif verb == "cancel":
             self.attempts.stop_task(task_id, Verdict.CANCELLED)
 
-    async def _reap(self, epoch: int) -> None:
-        names = {self._keeper.older_epoch: self.profile.name} | await self.hive.node_names()
-        await self.hive.upkeep.reap(epoch, names.get(epoch, f"of epoch {epoch}"), self._keeper.store_now_ms())
+    async def _reap(self, epoch: int, name: str = "") -> None:
+        await self.hive.reap(epoch, self._keeper.store_now_ms(), name)
         # The token for what came back may have gone to the dead node, if its machine froze without hanging up.
         self._claimer.disturb()
 
@@ -312,15 +311,3 @@ class Worker:
     def _asked(self, settlement: Settlement) -> Settlement:
         """Somebody asked to cancel what was about to go back in line: end it instead."""
         return self._executor.cancelled(settlement, self._keeper.store_now_ms())
-
-    def _chore(self, work: Coroutine[Any, Any, None]) -> None:
-        chore = asyncio.ensure_future(_logged(work))
-        self._chores.add(chore)
-        chore.add_done_callback(self._chores.discard)
-
-
-async def _logged(work: Coroutine[Any, Any, None]) -> None:
-    try:
-        await work
-    except StoreError as fault:
-        log.warning("upkeep put off: %s", fault)

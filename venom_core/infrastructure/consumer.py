@@ -21,7 +21,7 @@ from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.node import NodeLoad, NodeProfile
 from venom_core.domain.task import NOTHING, Outcome, TaskBody, clip_error, open_task, seal_outcome
 from venom_core.errors import LeaseLate, LeaseLost, SecurityError, StoreError, StoreUnavailable
-from venom_core.event_loop import end_tasks
+from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
 from venom_core.infrastructure.node_store import Beat
@@ -55,7 +55,7 @@ class Consumer:
         self._watched: dict[int, str] = {}
         self._joined = False
         self._one_claim = asyncio.Lock()
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores = Chores(hive)
 
     def read(self) -> NodeLoad:
         """The load that the lease thread reports."""
@@ -69,18 +69,7 @@ class Consumer:
             log.warning("the lease of %s was lost; %d tasks it held will run elsewhere", self.name, len(self._held))
             # They stay known here: whoever reports the end of one is told by its fence that it was taken away.
             self._joined = False
-        for epoch in beat.expired:
-            chore = asyncio.ensure_future(self._reap(epoch))
-            self._chores.add(chore)
-            chore.add_done_callback(self._chores.discard)
-
-    async def _reap(self, epoch: int) -> None:
-        """Whoever was given the duty to reap does it: a hand-written loop may be all that is left of a hive."""
-        try:
-            names = await self._hive.node_names()
-            await self._hive.upkeep.reap(epoch, names.get(epoch, f"of epoch {epoch}"), self._keeper.store_now_ms())
-        except StoreError as fault:
-            log.warning("reaping put off: %s", fault)
+        self._chores.reap(beat.expired, beat.now_ms)
 
     def holds(self, task_id: str) -> bool:
         """Whether the task was handed out here and not settled yet."""
@@ -230,7 +219,7 @@ class Consumer:
             except StoreError as fault:
                 log.warning("%s could not be handed back and will be taken when the lease ends: %s", task_id, fault)
                 clean = False
-        await end_tasks(*self._chores)
+        await self._chores.end()
         try:
             if clean and self._keeper.epoch:
                 # Also what a claim brought whose reply never came.

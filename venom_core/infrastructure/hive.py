@@ -94,6 +94,11 @@ class Hive:
         """Names of the nodes by epoch of their newest incarnation."""
         return {node.epoch: node.profile.name for node in await self.nodes.all()}
 
+    async def reap(self, epoch: int, now_ms: int, name: str = "") -> int:
+        """Return what a dead incarnation held; the number returned. `name` is looked up if it is not given."""
+        known = name or (await self.node_names()).get(epoch, f"of epoch {epoch}")
+        return await self.upkeep.reap(epoch, known, now_ms)
+
     async def find_zombies(self, silence_s: float) -> list[Zombie]:
         """Tasks that run on leased nodes whose event loop has been silent for longer than `silence_s`."""
         silent = {
