@@ -202,3 +202,4 @@ async def test_a_replayed_envelope_of_an_ended_task_is_not_run_where_replays_are
     assert [lease.task_id for lease in await stores.claim(epoch, 5)] == ["2"]
     assert (await stores.tasks.stats())[2] == 1
     assert "0:queue:scan" not in await stores.dump()
+    assert await stores.audit() == [{"what": "replayed_task", "task": "1"}]

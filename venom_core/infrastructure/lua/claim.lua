@@ -1,7 +1,7 @@
 -- Lease up to `count` ready tasks of the given types to a node, most urgent first, first in first out
 -- within a level. Safe to run twice: the same `number` again finds the same batch by its fence. With
 -- `guard` = 1 an id that was put in line again after it ended (a replay) is not leased.
--- keys: task run outcome tries count last ready placed due watch lease wake dispatch
+-- keys: task run outcome tries count last ready placed due watch lease wake dispatch audit
 -- types: yes
 -- args: epoch number count woken watched guard
 -- reply: {'lost', now}, {'late', now} or {'ok', now, ms until the next delayed task or -1, the type to watch
@@ -173,6 +173,9 @@ local function drop_ghosts(done)
       kept_envelopes[#kept] = envelopes[j]
     else
       redis.call('HDEL', RUN, ids[j])
+      if done[j] then
+        redis.call('XADD', AUDIT, 'MAXLEN', '~', 10000, '*', 'what', 'replayed_task', 'task', ids[j])
+      end
     end
   end
   live, envelopes = kept, kept_envelopes
