@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from venom_core.errors import StoreError
 from venom_core.infrastructure.task_store import Lease, Retention, Settlement, TaskStore
@@ -18,6 +18,7 @@ log = logging.getLogger("venom.spore.outbox")
 
 ITEMS_PER_CALL_MAX = 500
 CALL_BYTES_MAX = 8 * 1024 * 1024
+NOTES_BYTES_MAX = 32 * 1024 * 1024
 PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
 
 Note = tuple[Lease, str, bytes]
@@ -39,6 +40,8 @@ class Outbox:
         self._settlements: list[Settlement] = []
         self._notes: dict[tuple[str, int], Note] = {}
         self._emitted = 0
+        self._notes_bytes = 0
+        self._overflowed = False
         self._number = 0
         self._full = asyncio.Event()
         self._idle = asyncio.Event()
@@ -58,7 +61,14 @@ class Outbox:
         self._idle.clear()
 
     def emit(self, lease: Lease, data: bytes) -> None:
-        """Report a partial result; each is sent, in order."""
+        """Report a partial result. Each is sent once, in order; while Redis is away or cannot keep up they are lost."""
+        self._notes_bytes += len(data)
+        if self._notes_bytes > NOTES_BYTES_MAX:
+            self._notes_bytes -= len(data)
+            if not self._overflowed:
+                log.warning("partial results are made faster than Redis takes them; some are dropped")
+            self._overflowed = True
+            return
         self._emitted += 1
         self._notes[lease.task_id, self._emitted] = (lease, "emit", data)
         self._full.set()
@@ -68,6 +78,7 @@ class Outbox:
         """Drop everything: the lease it belongs to is lost."""
         self._settlements.clear()
         self._notes.clear()
+        self._notes_bytes = 0
 
     async def drained(self) -> None:
         """Wait until everything reported so far was sent."""
@@ -80,7 +91,7 @@ class Outbox:
             self._full.clear()
             while self._notes or self._settlements:
                 # Taken together: what a task said before its end is among these notes, or has gone before.
-                notes, self._notes = self._notes, {}
+                notes, self._notes, self._notes_bytes, self._overflowed = self._notes, {}, 0, False
                 batch, self._settlements = self._cut(self._settlements)
                 if notes:
                     await self._send_notes(list(notes.values()))
@@ -90,8 +101,7 @@ class Outbox:
                 self._idle.set()
 
     async def _send_notes(self, notes: list[Note]) -> None:
-        for start in range(0, len(notes), ITEMS_PER_CALL_MAX):
-            part = notes[start : start + ITEMS_PER_CALL_MAX]
+        for part in _calls(notes):
             try:
                 stale = await self._store.note(part, self._keep.result_ttl_ms)
             except StoreError as fault:
@@ -135,3 +145,17 @@ class Outbox:
             if position and size > CALL_BYTES_MAX:
                 return waiting[:position], waiting[position:]
         return waiting[:ITEMS_PER_CALL_MAX], waiting[ITEMS_PER_CALL_MAX:]
+
+
+def _calls(notes: list[Note]) -> Iterator[list[Note]]:
+    """Notes in parts of which each fits into one call."""
+    part: list[Note] = []
+    size = 0
+    for note in notes:
+        size += len(note[2])
+        if part and (size > CALL_BYTES_MAX or len(part) == ITEMS_PER_CALL_MAX):
+            yield part
+            part, size = [], len(note[2])
+        part.append(note)
+    if part:
+        yield part

@@ -7,6 +7,7 @@ import pytest
 
 from tests.hives import ended, until
 from venom_core.domain.lifecycle import TaskStatus
+from venom_core.domain.payload import decode, encode
 from venom_core.domain.task import NOTHING, Outcome, seal_outcome
 from venom_core.errors import StoreUnavailable
 from venom_core.event_loop import end_tasks
@@ -161,3 +162,20 @@ async def test_it_is_idle_until_something_is_reported(desk: Desk) -> None:
     desk.outbox.settle(desk.end(lease))
     waiting = asyncio.create_task(desk.outbox.drained())
     await until(waiting.done)
+
+
+async def test_partial_results_that_are_made_too_fast_are_dropped_and_the_others_sent_in_calls_of_bounded_bytes(
+    desk: Desk, broker: MessageBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outbox_module, "NOTES_BYTES_MAX", 50)
+    monkeypatch.setattr(outbox_module, "CALL_BYTES_MAX", 25)
+    (lease,) = await desk.claim(1)
+    for number in range(9):
+        desk.outbox.emit(lease, encode("x" * 8 + str(number), "partial", 100))
+    await desk.outbox.drained()
+    found = [decode(data) for _, data in await broker.hive.tasks.partials(lease.task_id, 0)]
+    assert found == [f"xxxxxxxx{number}" for number in range(5)]
+    assert caplog.text.count("made faster than Redis takes them") == 1
+    desk.outbox.emit(lease, encode("later", "partial", 100))
+    await desk.outbox.drained()
+    assert len(await broker.hive.tasks.partials(lease.task_id, 0)) == 6
