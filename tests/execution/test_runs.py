@@ -1,4 +1,4 @@
-"""Runs as a whole: iterate, resume after a death, cancel, retry what failed, repeat a call, outlive a lost server."""
+"""Runs as a whole: iterate, resume after a death, cancel, retry what failed, repeat a call."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ import pytest
 
 from tests.hives import altered, ended, running, until, until_listening, until_so
 from tests.processes import NodeProcess
-from tests.servers import PrivateServer, sync_client
+from tests.servers import sync_client
 from venom_core.config import Settings
 from venom_core.domain.run import RUN_TTL_S
 from venom_core.errors import (
     IllegalTransition,
     InvalidTask,
     QueueFull,
-    SecurityError,
-    StoreUnavailable,
     TaskExists,
     UnknownTask,
 )
@@ -343,88 +341,3 @@ async def test_only_what_failed_runs_again(settings: Settings, parallel: Paralle
         second = await parallel.retry_failed("mend")
     assert statuses(second) == ["completed"] * 3
     assert sorted(calls) == [0, 1, 1, 2]
-
-
-# ----------------------------------------------------------------------------------------------------- bad stores
-
-
-async def test_gathering_survives_a_restart_of_redis(private_server: PrivateServer) -> None:
-    hardy = Settings.load(redis_url=private_server.url, hive_profile="fast")
-    async with MessageBroker(hardy) as broker, running(skills, hardy):
-        parallel = ParallelSkill(broker)
-        calling = asyncio.create_task(parallel.map_reduce("d", [1, 2], skill="double", run_id="hard", delay=1))
-        with private_server.client() as client:
-            await until(lambda: client.hlen("{venom:0}:wait") == 2)
-        private_server.restart()
-        assert results(await calling) == [2, 4]
-
-
-async def test_following_may_begin_while_redis_is_away(private_server: PrivateServer) -> None:
-    hardy = Settings.load(redis_url=private_server.url, hive_profile="fast")
-    async with MessageBroker(hardy) as broker, running(skills, hardy):
-        parallel = ParallelSkill(broker)
-        await parallel.map_reduce("d", [1], wait_timeout=0, skill="double", run_id="away", delay=1)
-        gather = await parallel._runs.find("away")
-        private_server.kill()
-        answering = asyncio.create_task(parallel._runs.answer(gather, 20))
-        await asyncio.sleep(0.3)
-        private_server.restart()
-        assert results(await answering) == [2]
-
-
-async def test_closing_the_broker_tells_whoever_gathers(settings: Settings) -> None:
-    broker = MessageBroker(settings)
-    await broker.connect()
-    calling = asyncio.create_task(ParallelSkill(broker).map_reduce("d", [1], skill="double"))
-    with sync_client(settings.store_url()) as client:
-        await until(lambda: client.hlen(f"{{{settings.hive_namespace}:0}}:wait") == 1)
-    await broker.disconnect()
-    with pytest.raises(StoreUnavailable, match="closed while waiting"):
-        await calling
-
-
-async def test_more_callers_than_a_task_can_note_are_refused(
-    settings: Settings, parallel: ParallelSkill, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("venom_core.infrastructure.task_store.WAITERS_MAX", 1)
-    calling = asyncio.create_task(parallel.map_reduce("d", [1], skill="double", run_id="busy"))
-    with sync_client(settings.store_url()) as client:
-        await until(lambda: client.hlen(f"{{{settings.hive_namespace}:0}}:wait") == 1)
-    async with MessageBroker(settings) as other:
-        with pytest.raises(InvalidTask, match=r"wait for busy\.0 already"):
-            await ParallelSkill(other).resume("busy")
-    async with running(skills, settings):
-        assert results(await calling) == [2]
-
-
-async def test_a_forged_result_fails_its_item_alone_and_a_forged_run_is_refused(settings: Settings) -> None:
-    signed = altered(settings, nexus_shared_token="t" * 32)
-    async with MessageBroker(signed) as broker, running(skills, signed):
-        parallel = ParallelSkill(broker)
-        await parallel.map_reduce("d", [1, 2], skill="double", run_id="forged")
-        tag = f"{{{settings.hive_namespace}:0}}"
-        with sync_client(settings.store_url()) as client:
-            client.hset(f"{tag}:outcome", "forged.1", b"\x01\x00\x00c" + b"anything")
-            answer = await parallel.resume("forged")
-            assert statuses(answer) == ["completed", "failed"]
-            assert "SecurityError" in json.loads(answer)["results"][1]["error"]
-            client.hset(f"{tag}:gather:forged", "record", b"\x01\x00\x00\x00" + b"anything")
-        with pytest.raises(SecurityError, match="run record of forged"):
-            await parallel.resume("forged")
-
-
-async def test_an_unreadable_record_of_a_run_is_refused(settings: Settings, parallel: ParallelSkill) -> None:
-    with sync_client(settings.store_url()) as client:
-        client.hset(f"{{{settings.hive_namespace}:0}}:gather:odd", "record", b"\x01\x00\x00\x00" + b"\x01")
-    with pytest.raises(SecurityError, match="record of run odd cannot be read"):
-        await parallel.resume("odd")
-
-
-async def test_more_results_than_one_answer_holds_are_read_one_by_one(
-    settings: Settings, parallel: ParallelSkill, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("venom_core.execution.answer.ANSWER_BYTES_MAX", 100)
-    async with running(skills, settings):
-        with pytest.raises(InvalidTask, match=r"read them one by one with follow\('huge'\)"):
-            await parallel.map_reduce("d", list(range(20)), skill="double", run_id="huge")
-        assert sorted([line["result"] async for line in parallel.follow("huge")]) == [2 * n for n in range(20)]
