@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -55,7 +55,7 @@ class NodeLoad(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def score(self) -> float:
         """The documents' load score on the percent scale, uncapped; lower is freer."""
-        return self.floor() + 0.3 * (self.active_tasks / 10) * 100
+        return self.floor() + 0.3 * (max(self.active_tasks, 0) / 10) * 100
 
     def floor(self) -> float:
         """The score's part that is not our own tasks; what is no number counts as a full machine."""
@@ -79,15 +79,19 @@ class NodeState(msgspec.Struct, frozen=True):
 
 def check_name(name: str) -> str:
     """The node or tag name itself if well formed; `InvalidSetting` otherwise."""
-    if _NAME.fullmatch(name):
+    if isinstance(name, str) and _NAME.fullmatch(name):
         return name
     raise InvalidSetting(
         f"a node name or tag is 1 to {NAME_CHARS_MAX} letters, digits, '_', '.', ':' or '-', not {name!r:.60}"
     )
 
 
-def check_capabilities(capabilities: Mapping[str, float]) -> dict[str, float]:
-    """{name: proficiency 0-1} itself if well formed; `InvalidSetting` otherwise."""
+def check_capabilities(capabilities: Mapping[str, float] | Iterable[str]) -> dict[str, float]:
+    """{name: proficiency 0-1} if well formed, a name alone standing for 1; `InvalidSetting` otherwise."""
+    if isinstance(capabilities, str) or not isinstance(capabilities, Iterable):
+        raise InvalidSetting(f"capabilities are names or {{name: proficiency 0-1}}, not {capabilities!r:.60}")
+    if not isinstance(capabilities, Mapping):
+        capabilities = {check_name(name): 1.0 for name in capabilities}
     for name, proficiency in capabilities.items():
         check_name(name)
         if not isinstance(proficiency, int | float) or not 0 <= proficiency <= 1:
@@ -103,7 +107,7 @@ def read_capabilities(text: str) -> dict[str, float]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, sign, proficiency = part.partition("=")
         try:
-            found[name] = float(proficiency) if sign else 1.0
+            found[name.strip()] = float(proficiency) if sign else 1.0
         except ValueError:
             raise InvalidSetting(f"a capability is a name or name=0.9, not {part!r:.60}") from None
     return check_capabilities(found)

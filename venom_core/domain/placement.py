@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from venom_core.domain.node import TAGS_MAX, NodeState, check_name
 from venom_core.errors import InvalidSetting, InvalidTask
 
@@ -21,7 +23,7 @@ TOLERANCE = 10.0
 POINTS_A_TASK = 3.0
 GPUS_MAX = 1_024
 MEMORY_MB_MAX = 1 << 30
-_RELEASE = re.compile(r"\d{1,9}(\.\d{1,9}){0,5}")
+_RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
 _NAMES = ("gpu", "capabilities", "tags", "memory_mb", "node", "code>=")
 
 
@@ -38,8 +40,8 @@ class Requirements:
 
     @classmethod
     def parse(cls, wanted: Mapping[str, Any] | None) -> Requirements:
-        """Read {"gpu": True or a number, "capabilities": names or {name: least proficiency 0-1}, "tags": names,
-        "memory_mb": free MiB, "node": name, "code>=": release}; `InvalidTask` names what is wrong.
+        """Read {"gpu": True or how many, "capabilities": names or {name: least proficiency 0-1}, "tags": names,
+        "memory_mb": free MiB, "node": name, "code>=": release}; None asks for nothing. `InvalidTask` says what is wrong.
         """
         if wanted is None:
             return cls()
@@ -47,14 +49,15 @@ class Requirements:
             raise InvalidTask(f"requirements are a dict such as {{'gpu': True}}, not {type(wanted).__name__}")
         for name in wanted:
             if name not in _NAMES:
-                raise InvalidTask(f"there is no requirement {name!r:.60}; there are: {', '.join(_NAMES)}")
+                raise InvalidTask(f"there is no requirement {_shown(name)}; there are: {', '.join(_NAMES)}")
+        asked = {name: value for name, value in wanted.items() if value is not None}
         return cls(
-            gpu=int(_number("gpu", wanted.get("gpu", 0), GPUS_MAX)),
-            capabilities=_capabilities(wanted.get("capabilities", ())),
-            tags=tuple(sorted(_list_of_names("tags", wanted.get("tags", ())))),
-            memory_mb=_number("memory_mb", wanted.get("memory_mb", 0), MEMORY_MB_MAX),
-            node=_name("node", wanted["node"]) if wanted.get("node") is not None else "",
-            code=_release(wanted["code>="]) if wanted.get("code>=") is not None else "",
+            gpu=_gpus(asked.get("gpu", 0)),
+            capabilities=_capabilities(asked.get("capabilities", ())),
+            tags=tuple(sorted(_list_of_names("tags", asked.get("tags", ())))),
+            memory_mb=_number("memory_mb", asked.get("memory_mb", 0), MEMORY_MB_MAX),
+            node=_name("node", asked["node"]) if "node" in asked else "",
+            code=_release(asked["code>="]) if "code>=" in asked else "",
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -70,7 +73,7 @@ class Requirements:
         return {name: value for name, value in whole.items() if value}
 
     def merged(self, other: Requirements) -> Requirements:
-        """Both at once; where both name a node or a release, the other's."""
+        """What meets both at once; where both name a node, this one's stands."""
         capabilities = dict(self.capabilities)
         for name, least in other.capabilities:
             capabilities[name] = max(least, capabilities.get(name, 0.0))
@@ -79,8 +82,8 @@ class Requirements:
             capabilities=tuple(sorted(capabilities.items())),
             tags=tuple(sorted({*self.tags, *other.tags})),
             memory_mb=max(self.memory_mb, other.memory_mb),
-            node=other.node or self.node,
-            code=other.code or self.code,
+            node=self.node or other.node,
+            code=max(self.code, other.code, key=_order),
         )
 
     def shortfalls(self, node: NodeState, task_type: str | None = None) -> list[str]:
@@ -98,10 +101,10 @@ class Requirements:
             has = profile.capabilities.get(name)
             if has is None:
                 found.append(f"it lacks the capability {name!r}")
-            elif has < least:
+            elif not least <= has <= 1:  # also what is no number
                 found.append(f"its {name!r} is {has:g} of {least:g}")
         found += [f"it lacks the tag {tag!r}" for tag in self.tags if tag not in profile.tags]
-        if self.memory_mb > node.load.memory_available_mb:
+        if self.memory_mb and not self.memory_mb <= node.load.memory_available_mb < math.inf:
             found.append(f"it has {node.load.memory_available_mb:,.0f} MiB of free RAM of {self.memory_mb:,.0f}")
         if self.code and _order(profile.release) < _order(self.code):
             found.append(f"its code is {profile.release or 'unknown'}, older than {self.code}")
@@ -110,7 +113,15 @@ class Requirements:
 
 def free_slots(node: NodeState, given: int = 0) -> int:
     """Slots that nothing runs in and nothing was given to."""
-    return node.profile.concurrency - node.load.active_tasks - given
+    return node.profile.concurrency - max(node.load.active_tasks, 0) - given
+
+
+def full_if_silent(node: NodeState, silent_ms: int) -> NodeState:
+    """The node; one whose event loop has been silent for longer starts nothing, so its slots count as taken."""
+    if node.load.loop_silent_ms <= silent_ms:
+        return node
+    taken = max(node.load.active_tasks, node.profile.concurrency)
+    return msgspec.structs.replace(node, load=msgspec.structs.replace(node.load, active_tasks=taken))
 
 
 def choose(
@@ -137,18 +148,19 @@ def claim_budgets(nodes: Sequence[NodeState], waiting: int) -> dict[str, int]:
     What runs and waits is thought to be placed one by one on the node with the least score (`POINTS_A_TASK` is
     what one more active task adds to it). `waiting` tasks are ready in all queues.
     """
-    spores = [node for node in nodes if node.online and node.profile.kind == "spore" and node.profile.concurrency]
+    spores = [node for node in nodes if node.online and node.profile.kind == "spore" and node.profile.concurrency > 0]
     if len(spores) < 2:
         return {}
     floors = {node.profile.name: node.load.floor() for node in spores}
     least = min(floors.values())
-    total = waiting + sum(node.load.active_tasks for node in spores)
+    total = waiting + sum(max(node.load.active_tasks, 0) for node in spores)
     level = _level([(floors[node.profile.name], node.profile.concurrency) for node in spores], total)
+    shares = {name: max((level - floor) / POINTS_A_TASK, 0.0) for name, floor in floors.items()}
+    # Rounded up: what the idle ones cannot hold is in the budgets as a whole.
     return {
-        node.profile.name: max(min(int((level - floors[node.profile.name]) / POINTS_A_TASK), slots), 0)
+        node.profile.name: math.ceil(shares[node.profile.name] - 1e-6)
         for node in spores
-        if floors[node.profile.name] - least > TOLERANCE
-        and (slots := node.profile.concurrency) > (level - floors[node.profile.name]) / POINTS_A_TASK
+        if floors[node.profile.name] - least > TOLERANCE and shares[node.profile.name] < node.profile.concurrency
     }
 
 
@@ -164,14 +176,26 @@ def _level(nodes: Sequence[tuple[float, int]], total: int) -> float:
 
 
 def _number(name: str, value: Any, most: float) -> float:
-    if not isinstance(value, bool | int | float) or not 0 <= value <= most or not math.isfinite(value):
-        raise InvalidTask(f"requirement {name} is a number from 0 to {most:,}, not {value!r:.60}")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise InvalidTask(f"requirement {name} is a number from 0 to {most:,}, not {_shown(value)}")
     return float(value)
+
+
+def _gpus(value: Any) -> int:
+    number = _number("gpu", int(value) if isinstance(value, bool) else value, GPUS_MAX)
+    if not number.is_integer():
+        raise InvalidTask(f"requirement gpu is True or a whole number of GPUs, not {_shown(value)}")
+    return int(number)
+
+
+def _shown(value: Any) -> str:
+    """The start of a value; Python refuses to write a number of more than 4,300 digits."""
+    return "a huge number" if isinstance(value, int) and value.bit_length() > 1_000 else f"{value!r:.60}"
 
 
 def _name(what: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidTask(f"requirement {what} is a name, not {value!r:.60}")
+        raise InvalidTask(f"requirement {what} is a name, not {_shown(value)}")
     try:
         return check_name(value)
     except InvalidSetting as fault:
@@ -181,7 +205,7 @@ def _name(what: str, value: Any) -> str:
 def _list_of_names(what: str, value: Any) -> set[str]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple | set | frozenset) or len(names) > TAGS_MAX:
-        raise InvalidTask(f"requirement {what} is a list of at most {TAGS_MAX} names, not {value!r:.60}")
+        raise InvalidTask(f"requirement {what} is a list of at most {TAGS_MAX} names, not {_shown(value)}")
     return {_name(what, name) for name in names}
 
 
@@ -194,7 +218,7 @@ def _capabilities(value: Any) -> tuple[tuple[str, float], ...]:
 
 def _release(value: Any) -> str:
     if not isinstance(value, str) or not _RELEASE.fullmatch(value):
-        raise InvalidTask(f"requirement code>= is a release such as '1.2.0', not {value!r:.60}")
+        raise InvalidTask(f"requirement code>= is a release such as '1.2.0', not {_shown(value)}")
     return value
 
 

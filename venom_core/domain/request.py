@@ -90,7 +90,7 @@ def settle_terms(options: TaskOptions, default_timeout_s: float, default_retries
         when=when,
         deadline_ms=0 if options.deadline is None else _moment("deadline", options.deadline),
         extra=_extra(options),
-        requirements=Requirements.parse(options.requirements).to_dict() or None if options.requirements else None,
+        requirements=Requirements.parse(options.requirements).to_dict() or None,
     )
 
 
