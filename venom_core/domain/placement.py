@@ -41,7 +41,7 @@ class Requirements:
     @classmethod
     def parse(cls, wanted: Mapping[str, Any] | None) -> Requirements:
         """Read {"gpu": True or how many, "capabilities": names or {name: least proficiency 0-1}, "tags": names,
-        "memory_mb": free MiB, "node": name, "code>=": release}; None asks for nothing. `InvalidTask` says what is wrong.
+        "memory_mb": free MiB, "node": name, "code>=": release}; None asks for nothing. Raises `InvalidTask`.
         """
         if wanted is None:
             return cls()
