@@ -17,7 +17,7 @@ from venom_core.domain.node import NodeProfile
 from venom_core.domain.task import NOTHING, Outcome, TaskBody, seal_outcome, seal_task
 from venom_core.domain.task_id import TaskIds
 from venom_core.infrastructure.hive import Hive
-from venom_core.infrastructure.task_store import Batch, Settlement, TaskGroup
+from venom_core.infrastructure.task_records import Batch, Settlement, TaskGroup
 
 LEASE_MS = 3_600_000
 QUEUED_MAX = 10_000_000

@@ -13,7 +13,8 @@ from venom_core.domain.task import NOTHING, STATUS_MARKS, Outcome, seal_outcome
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.node_store import NodeStore
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.task_store import Held, Lease, Retention, Settlement, TaskGroup, TaskStore, Verb
+from venom_core.infrastructure.task_records import Held, Lease, Retention, Settlement, TaskGroup, Verb
+from venom_core.infrastructure.task_store import TaskStore
 from venom_core.infrastructure.upkeep import Upkeep
 
 HOUR_MS = 3_600_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from venom_core.domain.lifecycle import DEAD_LETTERS, TERMINAL, TaskEvent, TaskStatus, after
-from venom_core.infrastructure.task_store import Lease
+from venom_core.infrastructure.task_records import Lease
 
 
 @dataclass

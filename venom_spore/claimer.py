@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from venom_core.errors import StoreError
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.hive import Hive
-from venom_core.infrastructure.task_store import Batch
+from venom_core.infrastructure.task_records import Batch
 from venom_core.infrastructure.wakeup import WakeLists
 
 log = logging.getLogger("venom.spore")

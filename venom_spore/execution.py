@@ -26,7 +26,7 @@ from venom_core.domain.retry import after_failure
 from venom_core.domain.seal import Seal
 from venom_core.domain.task import NOTHING, Outcome, TaskBody, clip_error, open_task, seal_outcome
 from venom_core.errors import InputError, SandboxCrashed, SecurityError
-from venom_core.infrastructure.task_store import Lease, Settlement
+from venom_core.infrastructure.task_records import Lease, Settlement
 from venom_spore.context import Report, TaskContext
 from venom_spore.sandbox import Sandbox, SkillError
 from venom_spore.skills import Skill, SkillSet

@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable, Iterator
 
 from venom_core.errors import StoreError
-from venom_core.infrastructure.task_store import Lease, Retention, Settlement, TaskStore
+from venom_core.infrastructure.task_records import Lease, Retention, Settlement
+from venom_core.infrastructure.task_store import TaskStore
 
 log = logging.getLogger("venom.spore.outbox")
 

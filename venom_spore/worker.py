@@ -20,7 +20,7 @@ from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
 from venom_core.infrastructure.node_store import Beat
-from venom_core.infrastructure.task_store import Batch, Settlement
+from venom_core.infrastructure.task_records import Batch, Settlement
 from venom_spore.attempts import STUBBORN_S, Attempts
 from venom_spore.claimer import PAUSE_MAX_S, PAUSE_S, Claimer
 from venom_spore.execution import Attempt, Executor, Verdict

@@ -16,7 +16,7 @@ from venom_core.config import Settings
 from venom_core.infrastructure.embedded import EmbeddedServer
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.task_store import Lease, TaskGroup
+from venom_core.infrastructure.task_records import Lease, TaskGroup
 
 SHARE = 32
 MANY = [f"type{number:02}" for number in range(50)]

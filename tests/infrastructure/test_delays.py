@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.stores import HOUR_MS, KEEP, Stores, end, group, other, record
 from venom_core.domain.lifecycle import TaskStatus
-from venom_core.infrastructure.task_store import ANY_TYPE, Batch
+from venom_core.infrastructure.task_records import Batch
+from venom_core.infrastructure.task_store import ANY_TYPE
 from venom_core.infrastructure.wakeup import WakeLists
 
 PROMOTE_MAX = 200

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tests.stores import HOUR_MS, KEEP, Stores, end, ends_of, group, other, record
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.errors import LeaseLate, LeaseLost
-from venom_core.infrastructure.task_store import Lease, Settlement
+from venom_core.infrastructure.task_records import Lease, Settlement
 
 
 async def one_claimed(stores: Stores, count: int = 1) -> tuple[int, list[Lease]]:

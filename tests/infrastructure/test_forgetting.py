@@ -9,7 +9,7 @@ import pytest
 from tests.stores import HOUR_MS, KEEP, PLENTY, Stores, end, envelope, group, record
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.errors import QueueFull
-from venom_core.infrastructure.task_store import Retention, TaskGroup
+from venom_core.infrastructure.task_records import Retention, TaskGroup
 
 FAILED, CANCELLED, QUARANTINED = TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.QUARANTINED
 AT_ONCE = replace(KEEP, result_ttl_ms=-1, dead_ttl_ms=-1)

@@ -13,7 +13,7 @@ from venom_core.config import Settings
 from venom_core.domain.node import NodeLoad, NodeProfile
 from venom_core.errors import SecurityError
 from venom_core.infrastructure.hive import Hive
-from venom_core.infrastructure.task_store import Retention
+from venom_core.infrastructure.task_records import Retention
 
 TOKEN, OLD = "t" * 32, "o" * 32
 

@@ -29,7 +29,7 @@ from venom_core.domain.lifecycle import TERMINAL, TaskEvent, TaskStatus
 from venom_core.infrastructure.embedded import EmbeddedServer
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.task_store import Lease, Settlement, TaskGroup, Verb
+from venom_core.infrastructure.task_records import Lease, Settlement, TaskGroup, Verb
 
 TYPES = ["mail", "scan", "zip"]
 LIMITS = replace(KEEP, crashes_max=2)

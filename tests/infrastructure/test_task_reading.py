@@ -7,7 +7,8 @@ import pytest
 from tests.stores import HOUR_MS, KEEP, Stores, end, envelope, group, other, record
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.infrastructure import scripts, task_store
-from venom_core.infrastructure.task_store import WAITERS_MAX, Held
+from venom_core.infrastructure.task_records import Held
+from venom_core.infrastructure.task_store import WAITERS_MAX
 
 
 async def test_all_that_is_known_of_tasks_is_read_at_one_moment(split: Stores) -> None:

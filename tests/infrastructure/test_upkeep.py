@@ -111,16 +111,12 @@ async def test_the_records_of_an_end_by_crash_say_what_is_known(stores: Stores) 
     await stores.put(group("scan", ["1"]))
     await stores.claim(await stores.join())
     held = await stores.held("1")
-    quarantined, cancelled = stores.upkeep.end_records("1", held, "node7", 99)
+    quarantined, cancelled = stores.upkeep.end_records("1", held, "node7", 99, (1, 2))
     seal = Seal(stores.space.namespace)
     status, outcome = open_outcome(seal, "1", quarantined)
     assert status is TaskStatus.QUARANTINED
-    assert (outcome.node, outcome.crashes, outcome.started_ms, outcome.completed_ms) == (
-        "node7",
-        3,
-        held.started_ms,
-        99,
-    )
+    assert (outcome.node, outcome.attempt, outcome.crashes) == ("node7", 2, 3)
+    assert (outcome.started_ms, outcome.completed_ms) == (held.started_ms, 99)
     assert outcome.error == "its node died under it 3 times, the last was node7; it will not be run again by itself"
     status, outcome = open_outcome(seal, "1", cancelled)
     assert (status, outcome.error) == (CANCELLED, "cancelled; its node node7 died")

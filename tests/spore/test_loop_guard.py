@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.hives import ShiftedClock, until
-from venom_core.infrastructure.task_store import Lease
+from venom_core.infrastructure.task_records import Lease
 from venom_spore.execution import Attempt, Verdict
 from venom_spore.heartbeat import Heartbeat
 from venom_spore.loop_guard import SIGNAL, LoopGuard, LoopInterrupted

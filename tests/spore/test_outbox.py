@@ -12,7 +12,7 @@ from venom_core.domain.task import NOTHING, Outcome, seal_outcome
 from venom_core.errors import StoreUnavailable
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.message_broker import MessageBroker
-from venom_core.infrastructure.task_store import Lease, Settlement
+from venom_core.infrastructure.task_records import Lease, Settlement
 from venom_spore import outbox as outbox_module
 from venom_spore.outbox import Outbox
 

@@ -9,7 +9,7 @@ from venom_core.domain.task_id import check_id
 from venom_core.errors import UnknownTask
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.placement_store import Assignment
-from venom_core.infrastructure.task_store import Seen
+from venom_core.infrastructure.task_records import Seen
 
 # A task may be moved to another lane between the look and the change; this often in a row is somebody's mistake.
 LOOKS_MAX = 5

@@ -25,7 +25,8 @@ from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
 from venom_core.infrastructure.node_store import Beat
-from venom_core.infrastructure.task_store import ANY_TYPE, Lease, Settlement
+from venom_core.infrastructure.task_records import Lease, Settlement
+from venom_core.infrastructure.task_store import ANY_TYPE
 from venom_core.infrastructure.wakeup import WakeLists
 
 log = logging.getLogger("venom.consumer")

@@ -11,7 +11,8 @@ import logging
 from dataclasses import dataclass
 
 from venom_core.errors import StoreUnavailable
-from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX, TaskGroup, TaskStore
+from venom_core.infrastructure.task_records import TaskGroup
+from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX, TaskStore
 
 log = logging.getLogger("venom.broker")
 

@@ -12,7 +12,7 @@ from venom_core.domain.placement import Requirements
 from venom_core.domain.task import TaskBody
 from venom_core.domain.task_message import TaskMessage
 from venom_core.infrastructure.placement_store import Assignment
-from venom_core.infrastructure.task_store import Seen
+from venom_core.infrastructure.task_records import Seen
 
 NAMES_SHOWN = 5
 

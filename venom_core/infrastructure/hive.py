@@ -14,7 +14,8 @@ from venom_core.infrastructure.lease_keeper import Rhythm
 from venom_core.infrastructure.node_store import NodeStore
 from venom_core.infrastructure.placement_store import PlacementStore
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.task_store import Held, Retention, TaskStore
+from venom_core.infrastructure.task_records import Held, Retention
+from venom_core.infrastructure.task_store import TaskStore
 from venom_core.infrastructure.upkeep import Upkeep
 
 log = logging.getLogger("venom.hive")

@@ -16,7 +16,8 @@ from venom_core.domain.task_id import TaskIds, check_id, check_type
 from venom_core.errors import InvalidTask, TaskExists, VenomError
 from venom_core.infrastructure.enqueuer import CALL_BYTES_MAX, Enqueuer
 from venom_core.infrastructure.hive import Hive
-from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX, TaskGroup
+from venom_core.infrastructure.task_records import TaskGroup
+from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX
 
 
 class Intake:

@@ -33,7 +33,7 @@ from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.intake import Intake
 from venom_core.infrastructure.redis_link import foreign_errors
 from venom_core.infrastructure.result_waiter import ResultWaiter
-from venom_core.infrastructure.task_store import Seen
+from venom_core.infrastructure.task_records import Seen
 from venom_core.infrastructure.task_view import add_outcome, view_seen, view_task
 
 if TYPE_CHECKING:

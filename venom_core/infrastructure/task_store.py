@@ -1,17 +1,13 @@
 """The typed door to the tasks in Redis: one method a transition, each one atomic script.
 
 Nothing here decides; policy arrives as arguments. Every method may be called again after a lost reply.
-A lease is known by its fence, "epoch.number|": the node's incarnation and the claim that took it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Literal
-
-import msgspec
+from typing import Any
 
 from venom_core.domain.lane import claimed_by_type, home_lane
 from venom_core.errors import LeaseLate, LeaseLost, QueueFull
@@ -19,96 +15,12 @@ from venom_core.infrastructure import scripts
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.scripts import Argument, ScriptRunner
+from venom_core.infrastructure.task_records import Batch, Held, Lease, Retention, Seen, Settlement, TaskGroup
 
 TASKS_PER_CALL_MAX = 500
 PARTIALS_MAX, PARTIALS_PAGE = 1_000, 16
 WAITERS_MAX = 32
 ANY_TYPE = "*"
-
-Verb = Literal["end", "retry", "back", "crash"]
-
-
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """How long ends are remembered, in milliseconds, and how many dead letters and crashes are allowed."""
-
-    result_ttl_ms: int
-    dead_ttl_ms: int
-    dead_max: int
-    crashes_max: int
-
-
-@dataclass(slots=True)
-class TaskGroup:
-    """New tasks that share lane, level and moment; `when` is "now", "+ms" or "@ms" of Redis' clock."""
-
-    lane: str
-    priority: int
-    when: str
-    ids: list[str] = field(default_factory=list)
-    envelopes: list[bytes] = field(default_factory=list)
-
-
-class Lease(msgspec.Struct, gc=False):
-    """A task as claimed, with the fence that proves it is held; `given` if it was meant for this node alone."""
-
-    task_id: str
-    envelope: bytes
-    failures: int
-    crashes: int
-    fence: str
-    partition: int
-    claimed_ms: int
-    given: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one claim brought; `wait_ms` until the next delayed task of type `watched`, or -1."""
-
-    leases: list[Lease]
-    now_ms: int
-    wait_ms: int
-    watched: str
-
-
-class Settlement(msgspec.Struct, gc=False):
-    """How one attempt ended: `lane` is where a task returns to, `data` a sealed record, a delay in ms, or empty."""
-
-    lease: Lease
-    lane: str
-    verb: Verb
-    data: bytes | int = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A running task as the store knows it."""
-
-    epoch: int
-    fence: str
-    started_ms: int
-    lane: str
-
-    @classmethod
-    def parse(cls, text: bytes) -> Held:
-        """Read "epoch.number|score|started ms|lane"."""
-        token, _score, started, lane = text.decode().split("|", 3)
-        return cls(int(token.partition(".")[0]), token + "|", int(started), lane)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """All the store holds of one task."""
-
-    now_ms: int
-    envelope: bytes | None
-    held: Held | None
-    outcome: bytes | None
-    failures: int
-    crashes: int
-    progress: bytes | None
-    assigned: bytes | None = None
 
 
 class TaskStore:
@@ -299,6 +211,11 @@ class TaskStore:
                 holder = Held.parse(held) if held else None
                 seen[task_id] = Seen(now_ms, envelope, holder, outcome, *counts, progress, assigned)
         return seen
+
+    async def tries(self, partition: int, ids: Sequence[str]) -> list[tuple[int, int]]:
+        """(failures, crashes) of each task so far."""
+        reply = await self.link.command("HMGET", self.keyspace.key(partition, "tries"), *ids)
+        return [_tries(text) if text else (0, 0) for text in reply]
 
     async def place(self, task_id: str, lane: str) -> tuple[int, int, int, int]:
         """(now ms, rank in its queue or -1, due ms or -1, length of its queue) of a pending task."""

@@ -13,7 +13,7 @@ from venom_core.domain.seal import Seal
 from venom_core.domain.task import open_outcome, open_task, priority_of
 from venom_core.domain.task_message import TaskMessage
 from venom_core.infrastructure.placement_store import Assignment
-from venom_core.infrastructure.task_store import Seen
+from venom_core.infrastructure.task_records import Seen
 
 
 def view_task(seal: Seal, task_id: str, envelope: bytes) -> TaskMessage:

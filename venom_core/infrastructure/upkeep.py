@@ -16,7 +16,8 @@ from venom_core.domain.retry import CRASHES_MAX
 from venom_core.domain.seal import Seal
 from venom_core.domain.task import NOTHING, Outcome, seal_outcome
 from venom_core.infrastructure.node_store import NodeStore
-from venom_core.infrastructure.task_store import Held, Lease, Retention, Settlement, TaskStore
+from venom_core.infrastructure.task_records import Held, Lease, Retention, Settlement
+from venom_core.infrastructure.task_store import TaskStore
 
 log = logging.getLogger("venom.upkeep")
 
@@ -66,8 +67,9 @@ class Upkeep:
 
     async def _take_back(self, partition: int, part: list[tuple[str, Held]], node: str, now_ms: int) -> int:
         by_epoch: dict[int, list[tuple[str, Held, bytes, bytes]]] = {}
-        for task_id, held in part:
-            records = self.end_records(task_id, held, node, now_ms)
+        tries = await self.tasks.tries(partition, [task_id for task_id, _ in part])
+        for (task_id, held), tried in zip(part, tries, strict=True):
+            records = self.end_records(task_id, held, node, now_ms, tried)
             by_epoch.setdefault(held.epoch, []).append((task_id, held, *records))
         counts = [await self.tasks.take_back(partition, epoch, items, self.keep) for epoch, items in by_epoch.items()]
         return sum(returned for returned, _ in counts)
@@ -105,18 +107,25 @@ class Upkeep:
 
     async def rescue(self, task_id: str, held: Held, node: str, now_ms: int) -> str:
         """Take one running task from a living node that shows no sign of life: "pending", "ended" or "gone"."""
-        records = self.end_records(task_id, held, node, now_ms)
         partition = self.tasks.keyspace.partition_of(task_id)
+        (tried,) = await self.tasks.tries(partition, [task_id])
+        records = self.end_records(task_id, held, node, now_ms, tried)
         returned, ended = await self.tasks.take_back(
             partition, held.epoch, [(task_id, held, *records)], self.keep, force=True
         )
         return "pending" if returned else "ended" if ended else "gone"
 
-    def end_records(self, task_id: str, held: Held, node: str, now_ms: int) -> tuple[bytes, bytes]:
-        """The outcomes for the cases that this crash is one too many, and that somebody wanted the task cancelled."""
+    def end_records(
+        self, task_id: str, held: Held, node: str, now_ms: int, tried: tuple[int, int]
+    ) -> tuple[bytes, bytes]:
+        """The outcomes for the cases that this crash is one too many, and that somebody wanted the task cancelled.
+
+        `tried` are its failures and crashes before this one.
+        """
+        failures, crashes = tried
 
         def record(status: TaskStatus, error: str) -> bytes:
-            outcome = Outcome(node, 0, CRASHES_MAX, held.started_ms, now_ms, NOTHING, error)
+            outcome = Outcome(node, failures + 1, crashes + 1, held.started_ms, now_ms, NOTHING, error)
             return seal_outcome(self.seal, task_id, status, outcome)
 
         crashed = f"its node died under it {CRASHES_MAX} times, the last was {node}; it will not be run again by itself"
