@@ -13,8 +13,9 @@ from pydantic_core import PydanticUndefined
 
 from tests.tidy.source import ROOT
 from venom_core.config import Settings
-from venom_core.domain import node, order, payload, request, retry, task_id
+from venom_core.domain import node, order, payload, request, retry, run, task_id
 from venom_core.domain.lifecycle import MEANING, diagram
+from venom_core.execution import answer, items, plan, reduction
 from venom_core.infrastructure import dead_letters, task_store, upkeep
 from venom_core.infrastructure.keys import KEYS
 from venom_spore import attempts, context, main, sandbox, skills, threads
@@ -79,6 +80,12 @@ def limit_rows() -> list[str]:
         ("Partial results kept of one task", f"{task_store.PARTIALS_MAX:,}, the oldest leaves first"),
         ("Note of `ctx.progress`", f"{context.NOTE_CHARS_MAX} characters, longer ones are cut"),
         ("Processes that wait for one task", f"{task_store.WAITERS_MAX}"),
+        ("Items of one run", f"{items.ITEMS_MAX:,}"),
+        ("Payloads of one run together", f"{plan.RUN_BYTES_MAX:,} bytes"),
+        ("Results in one answer of a run", f"{answer.ANSWER_BYTES_MAX:,} bytes; `follow` reads any number"),
+        ("Results that one task folds", f"{reduction.FAN_IN}"),
+        ("Characters of a run id", f"{run.RUN_ID_CHARS_MAX}, letters, digits, `_ . : -`"),
+        ("`wait_timeout` of a run", f"{items.WAIT_S_MAX:,} s (7 days)"),
         ("One page of dead letters", f"{dead_letters.PAGE_MAX:,}"),
         ("`data` of a broadcast", f"{order.ORDER_BYTES_MAX:,} bytes"),
         ("`--concurrency` of a Spore", f"{main.CONCURRENCY_MAX:,}"),
