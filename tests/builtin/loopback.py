@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,7 +102,7 @@ async def _read_request(reader: asyncio.StreamReader) -> Request:
 
 
 @contextlib.asynccontextmanager
-async def loopback() -> AsyncIterator[Loopback]:
+async def loopback(tls: ssl.SSLContext | None = None) -> AsyncIterator[Loopback]:
     """A server for the length of the block; connections that still stand at its end are cut."""
     made = Loopback()
     served: set[asyncio.Task[None]] = set()
@@ -117,7 +118,7 @@ async def loopback() -> AsyncIterator[Loopback]:
         finally:
             served.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     made.port = server.sockets[0].getsockname()[1]
     try:
         yield made

@@ -27,6 +27,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to the first address of its host that answers. Raises `Forbidden`, `ServiceFailed`."""
+        if request.url.scheme not in ("http", "https"):  # what a redirect asks for
+            raise httpx.UnsupportedProtocol(f"{request.url.scheme} is not fetched")
         addresses = await self._resolve(request.url)
         for address in addresses[:-1]:
             try:

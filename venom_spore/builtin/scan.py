@@ -72,9 +72,9 @@ class Scan:
 
     def _files(self, path: str, names: str) -> Iterator[_Found]:
         parts = self._workspace.parts(path)
-        if not self._workspace.is_folder(parts):
-            with self._workspace.folder(parts[:-1]) as folder:
-                yield _Found("/".join(parts), os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_size)
+        alone = self._workspace.size(parts)
+        if alone is not None:
+            yield _Found("/".join(parts), alone)
             return
         with self._workspace.folder(parts) as top:
             for place, _, files, folder in os.fwalk(".", dir_fd=top, follow_symlinks=False):

@@ -61,12 +61,19 @@ class Workspace:
                 opened.callback(os.close, here)
             yield here
 
-    def is_folder(self, parts: tuple[str, ...]) -> bool:
-        """Whether the path leads to a folder; `InvalidTask` if it leads nowhere."""
+    def size(self, parts: tuple[str, ...]) -> int | None:
+        """Bytes of a file, None for a folder. Raises `InvalidTask` if it is neither or not there, and `Forbidden`."""
         if not parts:
-            return True
-        with self.folder(parts[:-1]) as folder, _told("/".join(parts)):
-            return kind_of(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode) == "folder"
+            return None
+        path = "/".join(parts)
+        with self.folder(parts[:-1]) as folder, _told(path):
+            found = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+        kind = kind_of(found.st_mode)
+        if kind == "link":
+            raise Forbidden(_LINK % path)
+        if kind == "special":
+            raise InvalidTask(f"{path!r:.80} is neither a file nor a folder")
+        return found.st_size if kind == "file" else None
 
     def parts(self, path: str) -> tuple[str, ...]:
         """The steps of a path from the root; an absolute one must lie in the workspace. Raises `Forbidden`."""
