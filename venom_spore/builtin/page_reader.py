@@ -28,6 +28,8 @@ def read(html: str, url: str) -> dict[str, Any]:
     `{"title", "author", "date", "description", "sitename", "language": texts, "text": at most 200,000 characters,
     "cut": whether there were more, "links": at most 500 of {"url", "text"}}`; what is not known is empty.
     """
+    if "<html" not in html.lower():  # a piece of a page: alone, it is taken for none
+        html = f"<html><body>{html}</body></html>"
     tree = trafilatura.load_html(html)
     found: dict[str, Any] = dict.fromkeys(_META, "")
     text = language = ""
