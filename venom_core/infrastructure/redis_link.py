@@ -155,16 +155,27 @@ class RedisLink:
 
         Raises what `command` raises.
         """
-        packed = hiredis.pack_command(args)  # type: ignore[arg-type]  # its stub means any number of arguments
+        return (await self.ask_in_turn(line, timeout_s, args))[0]
+
+    async def ask_in_turn(self, line: AbstractConnection, timeout_s: float, *commands: Sequence[Argument]) -> list[Any]:
+        """Send commands at once, to be run one after the other; `timeout_s` is for all their replies.
+
+        Raises what `command` raises, also if only one of them failed.
+        """
+        packed = b"".join(hiredis.pack_command(args) for args in commands)  # type: ignore[arg-type]  # its stub means any number of arguments
+        replies: list[Any] = []
         try:
             async with asyncio.timeout(timeout_s):
                 if not _usable(line):
                     await line.disconnect(nowait=True)
                     await line.connect()  # type: ignore[no-untyped-call]  # redis-py says no type
                 await line.send_packed_command(packed, check_health=False)
-                return await line.read_response()
+                for _ in commands:
+                    replies.append(await line.read_response())  # noqa: PERF401 - how many came is needed below
+                return replies
         except BaseException as error:
-            if not isinstance(error, ResponseError):
+            # An error that is the last reply leaves the line as good as before.
+            if not isinstance(error, ResponseError) or len(replies) < len(commands) - 1:
                 await line.disconnect(nowait=True)
             if ours := translate(error, self.place):
                 raise ours from error

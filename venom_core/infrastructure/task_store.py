@@ -21,6 +21,8 @@ TASKS_PER_CALL_MAX = 500
 PARTIALS_MAX, PARTIALS_PAGE = 1_000, 16
 WAITERS_MAX = 32
 ANY_TYPE = "*"
+# Who was woken does not say by which lane.
+ANY_LANE = "%"
 
 
 class TaskStore:
@@ -30,7 +32,8 @@ class TaskStore:
         self._guard = int(guard_replays)
         self.link = link
         self.keyspace = keyspace
-        self._run = ScriptRunner(link, keyspace).run
+        self._runner = ScriptRunner(link, keyspace)
+        self._run = self._runner.run
 
     async def enqueue(self, groups: Sequence[TaskGroup], queued_max: int) -> dict[str, bytes]:
         """Store new tasks; the answer holds ids that were taken by another envelope, with that envelope.
@@ -81,6 +84,19 @@ class TaskStore:
         The same `number` again answers the same batch. Raises `LeaseLost` or `LeaseLate`.
         """
         reply = await self._run(scripts.CLAIM, partition, [epoch, number, count, *hints, self._guard], types=types)
+        return self.read_claim(partition, epoch, number, reply)
+
+    def claim_command(
+        self, partition: int, epoch: int, number: int, types: Sequence[str], count: int, watched: str
+    ) -> list[Argument]:
+        """The same claim as a command to be sent behind one that blocks; it leaves a token wherever work remains."""
+        keys = self._runner.keys(scripts.CLAIM, partition, types)
+        args: list[Argument] = [len(types), *types, epoch, number, count, ANY_LANE, watched, self._guard]
+        return ["EVALSHA", scripts.CLAIM.sha, len(keys), *keys, *args]
+
+    @staticmethod
+    def read_claim(partition: int, epoch: int, number: int, reply: Any) -> Batch:
+        """What a claim brought. Raises `LeaseLost` or `LeaseLate`."""
         if reply[0] == b"late":
             raise LeaseLate(f"the lease of epoch {epoch} ran out; it must be renewed before it may claim")
         if reply[0] != b"ok":

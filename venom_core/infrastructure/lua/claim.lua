@@ -70,9 +70,10 @@ local function take(i, id, score)
   touched[i] = true
 end
 
+local heads
 local function open_lanes()
   local lanes = {}
-  local heads = redis.call('ZMSCORE', READY, unpack(ARGV, 2, T + 1))
+  heads = redis.call('ZMSCORE', READY, unpack(ARGV, 2, T + 1))
   -- A node's own lane is the last, if it has one.
   if is_own(T) then heads[T] = redis.call('ZSCORE', PLACED, type_of(T)) end
   for i = 1, T do
@@ -215,6 +216,10 @@ for i = 1, T do
       leave_token(DISPATCH) -- This node has room for more of what waits to be placed.
     end
   end
+end
+-- A claim that was sent before its node was woken knows not by which lane.
+for i = 1, woken == '%' and T or 0 do
+  if heads[i] and not touched[i] then leave_token(wake_of(i)) end
 end
 if woken == '*' and redis.call('EXISTS', READY) == 1 then leave_token(WAKE) end
 
