@@ -30,13 +30,13 @@ class Claimer:
 
     def __init__(self, hive: Hive, lanes: Sequence[str], quiet: asyncio.Event) -> None:
         self._tasks, self._lanes, self._quiet = hive.tasks, lanes, quiet
+        self._placement = hive.placement
         self._wake = WakeLists(hive.link)
         self._disturbed = asyncio.Event()
         self._wake_keys = hive.tasks.wake_keys(lanes)
         self._number = 0
         self._next_partition = 0
         self._woken: dict[int, str] = {}
-        self._token = b""
         self._watched: dict[int, str] = {}
         self._wait_ms = -1
         self._disturbance: asyncio.Task[bool] | None = None
@@ -62,7 +62,6 @@ class Claimer:
 
     async def _claim(self, partition: int, epoch: int, count: int) -> Batch:
         self._number += 1
-        self._token = b""
         number, pause, hints = self._number, PAUSE_S, (self._woken.pop(partition, ""), self._watched.pop(partition, ""))
         while True:
             try:
@@ -75,17 +74,17 @@ class Claimer:
                 pause = min(pause * 2, PAUSE_MAX_S)
 
     async def let_go(self, epoch: int) -> None:
-        """This node sleeps no more: somebody else has to wake for the next delayed task."""
+        """This node claims no more: somebody else has to wake for the next delayed task, and for what woke it last."""
+        await self.pass_on()
         for partition, task_type in self._watched.items():
             await self._tasks.unwatch(partition, epoch, task_type)
         self._watched.clear()
         await end_tasks(self._disturbance)
 
     async def pass_on(self) -> None:
-        """Leave the token that woke this node to another; the next claim looks at the lane all the same."""
-        token, self._token = self._token, b""
-        if token:
-            await self._tasks.link.command("LPUSH", token, "1")
+        """Leave the tokens that woke this node to others; the next claim looks at those lanes all the same."""
+        for partition, lane in self._woken.items():
+            await self._placement.pass_on(partition, lane)
 
     def disturb(self) -> None:
         """End the present sleep, or the next one before it begins."""
@@ -100,11 +99,9 @@ class Claimer:
         try:
             await asyncio.wait([popping, self._disturbance], return_when=asyncio.FIRST_COMPLETED)
             self._disturbed.clear()
-            if popping.done():
-                self._token = popping.result() or b""
-                if self._token:
-                    tag, _, lane = self._token.decode().partition("}:wake:")
-                    self._woken[int(tag.rpartition(":")[2])] = lane
+            if popping.done() and (key := popping.result()) is not None:
+                tag, _, lane = key.decode().partition("}:wake:")
+                self._woken[int(tag.rpartition(":")[2])] = lane
         finally:
             if not popping.done():
                 await end_tasks(popping)

@@ -42,9 +42,9 @@ class Pace:
         slow ones every free slot is asked for at once.
         """
         capacity = self.slots + self.look_ahead()
-        free = capacity - held
         if self._bound():
-            free = min(free, (self.budget or 0) - held)
+            capacity = min(capacity, self.budget or 0)
+        free = capacity - held
         least = max(capacity // 4, 1) if self.mean_s < QUICK_TASK_S else 1
         return free if free >= least else 0
 

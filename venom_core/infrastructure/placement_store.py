@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -17,6 +17,7 @@ from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.scripts import Argument, ScriptRunner
 
 LANES_PER_CALL_MAX = 500
+RECALL_STEP = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +61,53 @@ class Move:
     assignment: Assignment | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a lane: `looked_at` ids in line and the tasks among them; `wait_ms` until the next delayed one or -1."""
+
+    tasks: list[Unplaced]
+    looked_at: int
+    wait_ms: int
+
+
 class PlacementStore:
-    """Lanes of one hive; every method touches one partition."""
+    """Lanes of one hive."""
 
     def __init__(self, link: RedisLink, keyspace: Keyspace) -> None:
         self.keyspace = keyspace
         self._link = link
         self._run = ScriptRunner(link, keyspace).run
 
-    async def waiting(self, partition: int, skip: int, most: int) -> tuple[int, list[Unplaced]]:
-        """(ms until the next delayed one or -1, `most` of what waits to be placed after `skip`, in order)."""
-        _, wait_ms, *columns = await self._run(scripts.WAITING, partition, [skip, most], types=[WAITING])
-        return wait_ms, _unplaced(WAITING, *columns)
+    async def waiting(self, partition: int, lane: str, skip: int, most: int) -> Page:
+        """`most` of what stands in a lane after `skip`, in order."""
+        wait_ms, looked_at, ids, envelopes, texts = await self._run(
+            scripts.WAITING, partition, [skip, most], types=[lane]
+        )
+        tasks = [
+            Unplaced(task_id.decode(), envelope, Assignment.unpack(text), lane)
+            for task_id, envelope, text in zip(ids, envelopes, texts, strict=True)
+        ]
+        return Page(tasks, looked_at, wait_ms)
 
-    async def given(self, partition: int) -> dict[str, int]:
-        """How many tasks wait in the lane of each node that has any."""
-        lengths = await self._lengths(partition, "placed")
+    async def given(self) -> dict[str, int]:
+        """How many tasks wait in the lane of each node that has any, in all partitions together."""
+        lengths = await self._lengths("placed")
         return {node: length for lane, length in lengths.items() if (node := node_of(lane)) is not None}
 
-    async def ready(self, partition: int) -> int:
-        """How many tasks are ready to be claimed by anybody with the skill."""
-        return sum((await self._lengths(partition, "ready")).values())
+    async def ready(self) -> dict[str, int]:
+        """How many tasks of each type are ready to be claimed by anybody with the skill, in all partitions."""
+        return await self._lengths("ready")
 
-    async def _lengths(self, partition: int, index: str) -> dict[str, int]:
-        key = self.keyspace.key(partition, index)
-        lanes = [lane.decode() for lane in await self._link.command("ZRANGE", key, 0, -1)]
-        lengths: dict[str, int] = {}
-        for start in range(0, len(lanes), LANES_PER_CALL_MAX):
-            part = lanes[start : start + LANES_PER_CALL_MAX]
-            found = await self._run(scripts.LENGTHS, partition, types=part)
-            lengths |= dict(zip(part, found, strict=True))
+    async def _lengths(self, index: str) -> Counter[str]:
+        lengths: Counter[str] = Counter()
+        for partition in range(self.keyspace.partitions):
+            key = self.keyspace.key(partition, index)
+            lanes = [lane.decode() for lane in await self._link.command("ZRANGE", key, 0, -1)]
+            for start in range(0, len(lanes), LANES_PER_CALL_MAX):
+                part = lanes[start : start + LANES_PER_CALL_MAX]
+                found = await self._run(scripts.LENGTHS, partition, types=part)
+                lengths.update(dict(zip(part, found, strict=True)))
         return lengths
-
-    async def given_to(self, partition: int, node: str, most: int) -> list[Unplaced]:
-        """What waits in the lane of one node, up to `most`."""
-        lane = own_lane(node)
-        _, _, *columns = await self._run(scripts.WAITING, partition, [0, most], types=[lane])
-        return _unplaced(lane, *columns)
 
     async def move(self, partition: int, moves: Sequence[Move]) -> list[Move]:
         """Move pending tasks, each at its place in line; those that were where they were thought to be."""
@@ -108,17 +119,25 @@ class PlacementStore:
         reply: bytes = await self._run(scripts.ASSIGN, partition, args, types=lanes)
         return [moves[int(index)] for index in reply.split(b",")] if reply else []
 
+    async def recall(self, node: str) -> int:
+        """Have placed anew what an earlier life of a node was given, which may have been able to do more; how many."""
+        returned, lane = 0, own_lane(node)
+        for partition in range(self.keyspace.partitions):
+            looked_at = RECALL_STEP
+            while looked_at == RECALL_STEP:
+                page = await self.waiting(partition, lane, 0, RECALL_STEP)
+                looked_at = page.looked_at
+                moves = [Move(it.task_id, lane, WAITING, Assignment("", it.assignment.needs)) for it in page.tasks]
+                returned += len(await self.move(partition, moves)) if moves else 0
+        return returned
+
+    async def pass_on(self, partition: int, lane: str) -> None:
+        """Wake another node of a lane: this one was woken and does not claim now."""
+        await self._run(scripts.PASS_ON, partition, types=[lane])
+
     def wake_keys(self) -> list[bytes]:
         """The lists a dispatcher blocks on."""
         keys = []
         for partition in range(self.keyspace.partitions):
             keys += [self.keyspace.type_keys(partition, WAITING)[2], self.keyspace.key(partition, "dispatch")]
         return keys
-
-
-def _unplaced(lane: str, ids: Any, envelopes: Any, assignments: Any) -> list[Unplaced]:
-    return [
-        Unplaced(task_id.decode(), envelope, Assignment.unpack(text), lane)
-        for task_id, envelope, text in zip(ids, envelopes, assignments, strict=True)
-        if envelope is not None
-    ]

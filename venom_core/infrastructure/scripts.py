@@ -103,6 +103,7 @@ ENQUEUE, CLAIM, SETTLE, TAKE_BACK = load("enqueue"), load("claim"), load("settle
 CANCEL, REQUEUE, NOTE, LOOK, PLACE = load("cancel"), load("requeue"), load("note"), load("look"), load("place")
 WAIT, UNWAIT, STATS, UNWATCH = load("wait"), load("unwait"), load("stats"), load("unwatch")
 WAITING, ASSIGN, LENGTHS, BUDGET = load("waiting"), load("assign"), load("lengths"), load("budget")
+PASS_ON = load("pass_on")
 PURGE, FORGET, REFUSE = load("purge"), load("forget"), load("refuse")
 JOIN, RENEW, LEAVE, BURY = load("join"), load("renew"), load("leave"), load("bury")
 KEEP_RUN = load("keep_run")
