@@ -100,6 +100,7 @@ class Worker:
     async def _join(self) -> None:
         await self._keeper.join()
         self._outbox.epoch = self._keeper.epoch
+        await self.hive.placement.recall(self.profile.name)
         self._rejoin.clear()
         await end_tasks(self._listener)
         self._listener = asyncio.create_task(self._hear_orders(self._keeper.epoch))

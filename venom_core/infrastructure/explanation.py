@@ -11,6 +11,7 @@ from venom_core.domain.node import NodeState
 from venom_core.domain.placement import Requirements
 from venom_core.domain.task import TaskBody
 from venom_core.domain.task_message import TaskMessage
+from venom_core.errors import InvalidTask
 from venom_core.infrastructure.placement_store import Assignment
 from venom_core.infrastructure.task_records import Seen
 
@@ -89,12 +90,16 @@ def _reason(body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]
 def _placement(body: TaskBody, seen: Seen, spores: Sequence[NodeState]) -> tuple[str, str]:
     """Which requirement fails on which node; or whom it was given to."""
     assignment = Assignment.unpack(seen.assigned)
-    if assignment.node:
+    if any(node.profile.name == assignment.node and node.online for node in spores):
         return "assigned", f"it was given to {assignment.node}, which starts it when a slot is free"
-    needs = Requirements.parse(body.requirements).merged(assignment.needs)
+    try:
+        needs = Requirements.parse(body.requirements).merged(assignment.needs)
+    except InvalidTask as fault:
+        return "no_fit", f"{fault}; it was enqueued by another version, and waits for a Nexus that understands it"
     failing = {node.profile.name: needs.shortfalls(node, body.task_type) for node in spores}
     if fitting := [name for name, missing in failing.items() if not missing]:
-        return "placing", f"a dispatcher will give it to one of: {', '.join(fitting[:NAMES_SHOWN])}"
+        gone = f"it was given to {assignment.node}, which is gone; " if assignment.node else ""
+        return "placing", f"{gone}a dispatcher (venom-nexus) will give it to one of: {', '.join(fitting[:NAMES_SHOWN])}"
     reasons = [f"{name}: {' and '.join(missing)}" for name, missing in failing.items()]
     more = f"; and {len(reasons) - NAMES_SHOWN} more" if len(reasons) > NAMES_SHOWN else ""
     return "no_fit", f"no Spore meets its requirements; {'; '.join(reasons[:NAMES_SHOWN])}{more}"

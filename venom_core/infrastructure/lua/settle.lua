@@ -44,6 +44,7 @@ local function retry(lane, id, held, delay)
   redis.call('HSET', TRIES, id, (failures + 1) .. '.' .. crashes)
   local priority = priority_of(select(2, fence_parts(held)))
   redis.call('HDEL', RUN, id)
+  take_from_holder(lane, id)
   redis.call('HINCRBY', COUNT, priority >= 6 and 'high' or 'background', 1)
   if delay > 0 then
     enter_later(lane, id, now + delay)
