@@ -84,7 +84,8 @@ class ForemanAgent:
         """Give a pending task to the best node that has its skill and meets its requirements and these.
 
         Returns the node's name; None if the task is delayed, runs or has ended. If no live node can take it
-        now, None as well, and the task waits until one can: `explain` tells what is missing. `UnknownTask`.
+        now, None as well, and the task waits until one can: `explain` tells what is missing. `UnknownTask`,
+        `InvalidTask`. Asked again, what was asked before still counts; a node named now replaces the one named then.
         """
         hive = self.message_broker.hive
         asked = Requirements.parse(task_requirements)
@@ -94,18 +95,20 @@ class ForemanAgent:
         if seen.outcome is not None or seen.held is not None:
             return None
         body = open_task(hive.seal, task_id, seen.envelope)
-        beyond = Assignment.unpack(seen.assigned).needs.merged(asked)
-        needs = Requirements.parse(body.requirements).merged(beyond)
+        own, beyond = Requirements.parse(body.requirements), asked.merged(Assignment.unpack(seen.assigned).needs)
+        if own.node and asked.node not in ("", own.node):
+            raise InvalidTask(f"task {task_id} was enqueued for {own.node!r}; it cannot be given to {asked.node!r}")
         await self.node_manager.refresh()
-        node = choose(needs, body.task_type, self.node_manager.list_nodes(online_only=True))
+        nodes, given = self.node_manager.list_nodes(online_only=True), await hive.placement.given()
+        node = choose(own.merged(beyond), body.task_type, nodes, given)
         target, name = (WAITING, "") if node is None else (own_lane(node.profile.name), node.profile.name)
-        sources = dict.fromkeys([*lanes_of(body, seen), WAITING, body.task_type])
-        moves = [Move(task_id, source, target, Assignment(name, beyond)) for source in sources if source != target]
+        # One that stands there already is moved as well: what was asked is noted with the move.
+        sources = dict.fromkeys([target, *lanes_of(body, seen), WAITING, body.task_type])
+        moves = [Move(task_id, source, target, Assignment(name, beyond)) for source in sources]
         moved = await hive.placement.move(hive.tasks.keyspace.partition_of(task_id), moves)
         if node is None:
             log.info("no live node can take %s; it waits", task_id)
-            return None
-        return name if moved or target in lanes_of(body, seen) else None
+        return name if moved and node is not None else None
 
     async def complete_task(self, task_id: str, node_id: str, result: Any) -> None:
         """Report the end of a task that this process claimed by hand (`next_task`).

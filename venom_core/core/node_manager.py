@@ -24,8 +24,10 @@ from venom_core.infrastructure.message_broker import MessageBroker
 log = logging.getLogger("venom.nodes")
 
 HEARTBEAT_TIMEOUT_S = 60.0
+PROFILE_BYTES_MAX = 65_536
 # Who works for the hive but takes no tasks.
 STAFF = ("nexus", "consumer")
+BY_THEMSELVES = (*STAFF, "spore")
 
 
 class NodeManager:
@@ -53,9 +55,10 @@ class NodeManager:
 
     async def refresh(self) -> None:
         """Look at all nodes now."""
+        began_s = self._broker.hive.clock.monotonic_s()
         states = await self._broker.hive.nodes.all()
-        self._nodes = {state.profile.name: state for state in states if state.profile.kind not in STAFF}
-        self._looked_s = self._broker.hive.clock.monotonic_s()
+        self._nodes = {state.profile.name: state for state in states}
+        self._looked_s = began_s
 
     async def _watch(self) -> None:
         away = False
@@ -74,7 +77,7 @@ class NodeManager:
     def list_nodes(self, online_only: bool = False) -> list[NodeState]:
         """Every node that takes tasks, in order of name."""
         age_ms = round((self._broker.hive.clock.monotonic_s() - self._looked_s) * 1000)
-        nodes = [_aged(node, age_ms) for node in self._nodes.values()]
+        nodes = [_aged(node, age_ms) for node in self._nodes.values() if node.profile.kind not in STAFF]
         return [node for node in nodes if node.online or not online_only]
 
     def get_node(self, node_id: str) -> NodeState | None:
@@ -110,25 +113,34 @@ class NodeManager:
     ) -> NodeState:
         """Add a node that cannot beat by itself, or renew what is said of it. `InvalidSetting`.
 
-        The name of a live Spore is refused: registering it would fence that Spore.
+        The name of what beats by itself (a Spore, a Nexus) is refused: registering it would fence that one. One that
+        was registered by another program, or by this one in an earlier life, is taken over. All that is said of a node
+        together is at most `PROFILE_BYTES_MAX`.
         """
-        await self.refresh()
-        known = self._nodes.get(check_name(node_id))
-        if known is not None and known.online and node_id not in self._epochs:
-            raise InvalidSetting(f"a {known.profile.kind} named {node_id!r} is online; choose another name")
-        if kind in (*STAFF, "spore"):
-            raise InvalidSetting(f"a node of kind {kind!r} joins by itself; register another kind, such as 'agent'")
         profile = NodeProfile(
-            name=node_id,
+            name=check_name(node_id),
             kind=check_name(kind),
             endpoint=endpoint,
-            skills=tuple(skills),
-            tags=tuple(check_name(tag) for tag in tags),
+            skills=_names(skills),
+            tags=_names(tags),
             capabilities=check_capabilities(capabilities or {}),
             hardware=hardware or {},
             started_ms=self._broker.hive.now_ms(),
         )
+        _check_size(profile)
+        if kind in BY_THEMSELVES:
+            raise InvalidSetting(f"a node of kind {kind!r} joins by itself; register another kind, such as 'agent'")
+        await self.refresh()
+        known = self._nodes.get(node_id)
+        if known is not None and known.online and known.profile.kind in BY_THEMSELVES:
+            raise InvalidSetting(
+                f"a node of kind {known.profile.kind!r} named {node_id!r} is online; choose another name"
+            )
         joined = await self._broker.hive.nodes.join(profile, self._timeout_ms)
+        if known is not None and known.epoch == joined.older_epoch and known.profile.kind not in BY_THEMSELVES:
+            # Nothing is ever held under such a lease, so nobody has to take anything back before it goes.
+            for partition in range(self._broker.hive.nodes.keyspace.partitions):
+                await self._broker.hive.nodes.bury(partition, joined.older_epoch)
         self._epochs[node_id] = joined.epoch
         await self.refresh()
         return self._nodes[node_id]
@@ -143,15 +155,30 @@ class NodeManager:
 
     async def unregister_node(self, node_id: str) -> None:
         """Strike a registered node off. `UnknownNode` if it was not registered here."""
-        epoch = self._epoch_of(node_id)
+        await self._broker.hive.nodes.leave(self._epoch_of(node_id), node_id, clean=True)
         del self._epochs[node_id]
-        await self._broker.hive.nodes.leave(epoch, node_id, clean=True)
         self._nodes.pop(node_id, None)
 
     def _epoch_of(self, node_id: str) -> int:
         if node_id not in self._epochs:
             raise UnknownNode(f"no node {node_id!r:.60} was registered here; Spores join and leave by themselves")
         return self._epochs[node_id]
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of skills or tags; one alone is one name, not its letters."""
+    return tuple(check_name(name) for name in ([names] if isinstance(names, str) else names))
+
+
+def _check_size(profile: NodeProfile) -> None:
+    try:
+        size = len(msgspec.msgpack.encode(profile))
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise InvalidSetting(f"node {profile.name!r} cannot be written down: {fault}") from None
+    if size > PROFILE_BYTES_MAX:
+        raise InvalidSetting(
+            f"what is said of {profile.name!r} is {size:,} bytes; at most {PROFILE_BYTES_MAX:,} are kept"
+        )
 
 
 def _aged(node: NodeState, age_ms: int) -> NodeState:

@@ -79,6 +79,7 @@ class NodeStore:
         self._link = link
         self._runner = ScriptRunner(link, keyspace)
         self._run = self._runner.run
+        self._unreadable: set[bytes] = set()
 
     async def join(self, profile: NodeProfile, lease_ms: int) -> Joined:
         """Take a lease under a new epoch, fencing an older incarnation of the name."""
@@ -122,17 +123,17 @@ class NodeStore:
     async def all(self) -> list[NodeState]:
         """Every known node, online or not, in order of name."""
         reply = await self._run(scripts.NODES, 0)
-        now_ms, states = reply[0], []
+        now_ms, states = reply[0], list[NodeState]()
+        unreadable: set[bytes] = set()
         for at in range(1, len(reply), 5):
-            name, epoch, deadline, profile, load = reply[at : at + 5]
-            left = int(float(deadline)) - now_ms if deadline else 0
-            heard, _, beat = load.partition(b"|")
+            name, *record = reply[at : at + 5]
             try:
-                said, last = _profile_decoder.decode(profile), _load_decoder.decode(beat) if beat else NodeLoad()
-            except msgspec.MsgspecError as fault:
-                log.warning("the record of node %r cannot be read and is left out: %s", name, fault)
-                continue
-            states.append(NodeState(said, last, int(epoch or 0), max(left, 0), int(heard or 0)))
+                states.append(_read(name, record, now_ms))
+            except (msgspec.MsgspecError, ValueError) as fault:
+                if name not in self._unreadable:
+                    log.warning("the record of node %r cannot be read and is left out: %s", name[:60], fault)
+                unreadable.add(name)
+        self._unreadable = unreadable
         return sorted(states, key=lambda state: state.profile.name)
 
     async def set_budgets(self, budgets: dict[str, int], ttl_ms: int) -> None:
@@ -158,3 +159,14 @@ class NodeStore:
     async def resign(self, name: str) -> None:
         """Give the leadership up."""
         await self._run(scripts.RESIGN, 0, [name])
+
+
+def _read(name: bytes, record: Sequence[bytes], now_ms: int) -> NodeState:
+    """One node of the reply of the nodes script; `ValueError` or a `MsgspecError` for what no node wrote."""
+    epoch, deadline, profile, load = record
+    left_ms = int(float(deadline)) - now_ms if deadline else 0
+    heard, _, beat = load.partition(b"|")
+    said, last = _profile_decoder.decode(profile), _load_decoder.decode(beat) if beat else NodeLoad()
+    if said.name.encode() != name:
+        raise ValueError(f"it says it is of {said.name!r:.60}")
+    return NodeState(said, last, int(epoch or 0), max(left_ms, 0), int(heard or 0))
