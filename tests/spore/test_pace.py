@@ -58,3 +58,53 @@ def test_it_never_asks_for_more_than_twice_its_slots(slots: int, seconds: list[f
 @given(slots=st.integers(1, 10_000), mean_s=st.floats(0, 1e6))
 def test_an_idle_node_always_asks(slots: int, mean_s: float) -> None:
     assert paced(slots, mean_s).room(0) >= 1
+
+
+def bound(slots: int, budget: int | None, mean_s: float = 1.0, *, insists: bool = False) -> Pace:
+    pace = paced(slots, mean_s)
+    pace.budget, pace.insists = budget, insists
+    return pace
+
+
+def test_a_budget_bounds_what_is_held_and_then_it_hesitates() -> None:
+    pace = bound(10, 3)
+    assert [pace.room(held) for held in (0, 2, 3, 9)] == [3, 1, 0, 0]
+    assert [pace.hesitates(held) for held in (0, 2, 3, 9, 10)] == [False, False, True, True, False]
+
+
+def test_without_a_budget_or_when_it_insists_it_takes_what_it_has_slots_for() -> None:
+    for pace in (bound(10, None), bound(10, 3, insists=True), bound(10, 0, insists=True)):
+        assert [pace.room(held) for held in (0, 3, 10)] == [10, 7, 0]
+        assert not any(pace.hesitates(held) for held in range(11))
+
+
+def test_of_quick_tasks_a_small_budget_is_worth_a_call_as_well() -> None:
+    pace = bound(100, 30, 0.0001)
+    assert pace.room(0) == 30
+    assert pace.room(25) == 0
+    assert pace.room(23) == 7
+    assert bound(100, 1, 0.0001).room(0) == 1
+
+
+def test_a_budget_beyond_its_slots_binds_no_more_than_they_do() -> None:
+    assert bound(10, 10_000).room(0) == 10
+    assert not bound(10, 10_000).hesitates(9)
+
+
+@given(
+    slots=st.integers(1, 10_000),
+    budget=st.none() | st.integers(-5, 20_000),
+    mean_s=st.floats(0, 10),
+    held=st.integers(0, 20_000),
+    insists=st.booleans(),
+)
+def test_it_waits_for_a_slot_only_if_something_runs_that_will_free_one(
+    slots: int, budget: int | None, mean_s: float, held: int, insists: bool
+) -> None:
+    pace = bound(slots, budget, mean_s, insists=insists)
+    room = pace.room(held)
+    assert room >= 0
+    if room == 0 and not pace.hesitates(held):
+        assert held > 0
+    if budget is not None and not insists:
+        assert room <= max(budget - held, 0)
