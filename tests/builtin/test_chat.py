@@ -160,3 +160,8 @@ def test_one_missing_setting_is_named(asking: Settings, left: str) -> None:
     settings = Settings.load(**{name: value for name, value in given.items() if value is not None})
     with pytest.raises(InvalidSetting, match=f"set {left.upper()} on it"):
         Chat(settings)
+
+
+async def test_an_address_that_cannot_be_asked_is_one_sentence(asking: Settings) -> None:
+    with pytest.raises(InvalidSetting, match="HIVE_LLM_BASE_URL is not an address that can be asked"):
+        await text(altered(asking, hive_llm_base_url="http://[::1"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,19 +12,21 @@ from tests.builtin.loopback import Loopback
 from tests.hives import done, ended, running
 from tests.processes import ROOT, NodeProcess
 from venom_core.config import Settings
+from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore import main as main_module
-from venom_spore.builtin.skill_set import skills, tools
+from venom_spore.builtin.skill_set import built_in, skills, tools
 from venom_spore.skills import load_skills
 
 NAMES = {
-    "fetch", "extract", "summarise", "read_file", "write_file", "list_files", "scan_path", "shell",
+    "fetch", "extract", "summarise", "read_file", "write_file", "list_files", "scan_path", "shell", "map_task",
+    "parallel_task",
 }  # fmt: skip
 
 
 def test_the_built_in_set_holds_every_skill_and_each_says_what_it_does() -> None:
-    assert set(skills.names()) >= NAMES
-    assert all(skill.function.__doc__ for skill in skills)
+    assert set(skills.names()) == NAMES
+    assert all(skill.function.__doc__ for skill in (*skills, *tools(Settings.load())))
 
 
 def test_it_joins_with_skills_of_ones_own() -> None:
@@ -49,7 +52,7 @@ def test_the_built_in_set_loads_no_library_that_only_reading_a_page_needs() -> N
 
 async def test_a_spore_fetches_pages_and_keeps_files(joined: Settings, broker: MessageBroker, web: Loopback) -> None:
     web.on("/a", "<p>zażółć</p>")
-    async with running(tools(joined), joined):
+    async with running(built_in(joined), joined):
         page = await done(broker, "fetch", {"url": f"{web.address}/a"})
         assert page["text"] == "<p>zażółć</p>"
         assert await done(broker, "write_file", {"path": "in/a.html", "content": page["text"]}) == {
@@ -76,7 +79,7 @@ async def test_a_spore_fetches_pages_and_keeps_files(joined: Settings, broker: M
 async def test_what_is_refused_fails_once_with_one_sentence(
     joined: Settings, broker: MessageBroker, task_type: str, payload: dict[str, Any], words: str
 ) -> None:
-    async with running(tools(joined), joined):
+    async with running(built_in(joined), joined):
         task = await ended(broker, await broker.enqueue_task(task_type, payload))
     assert (task.status, task.attempt) == ("failed", 1)
     assert task.error is not None
@@ -91,3 +94,47 @@ async def test_a_spore_that_is_given_no_skills_installs_the_built_in_ones(
         await spore.said("bare joined with")
         assert (await done(broker, "write_file", {"path": "a.txt", "content": "a"}))["bytes"] == 1
         assert (await done(broker, "scan_path", {"contains": "A"}))["matches"][0]["path"] == "a.txt"
+
+
+# ------------------------------------------------------------------------------------------------ items of a run
+
+
+async def results(broker: MessageBroker, items: list[str], skill: str) -> list[Any]:
+    answer = json.loads(await ParallelSkill(broker).map_reduce("As it says", items, skill=skill, wait_timeout=60))
+    return [line["result"] or line["error"] for line in answer["results"]]
+
+
+async def test_the_items_of_a_map_reduce_are_worked_on_by_the_skill_of_that_name(
+    joined: Settings, broker: MessageBroker, web: Loopback
+) -> None:
+    page = web.on("/a", "<h1>One</h1><p>A first sentence is here. And a second one.</p>")
+    async with running(built_in(joined), joined):
+        await done(broker, "write_file", {"path": "in/a.txt", "content": "one"})
+        assert (await results(broker, [page], "fetch"))[0]["url"] == page
+        assert "first sentence" in (await results(broker, [page], "extract"))[0]["text"]
+        of_page, of_text = await results(broker, [page, "One is said. Two is said."], "summarise")
+        assert of_page["url"] == page
+        assert of_text["summary"] == "One is said. Two is said."
+        assert await results(broker, ["in/a.txt"], "read_file") == ["one"]
+        assert [found["files"] for found in await results(broker, ["in", "in/a.txt"], "scan_path")] == [1, 1]
+        assert "'..' in it" in (await results(broker, ["../a"], "read_file"))[0]
+
+
+@pytest.mark.parametrize(
+    ("task_type", "payload", "words"),
+    [
+        ("fetch", {}, "give url, or item in its place, and not both"),
+        ("fetch", {"url": "a", "item": "b"}, "give url, or item in its place, and not both"),
+        ("read_file", {}, "give path, or item in its place, and not both"),
+        ("extract", {}, "extract takes the url of a page, or its html"),
+        ("extract", {"url": "a", "item": "b"}, "give url, or item in its place, and not both"),
+        ("summarise", {"text": "a", "item": "b"}, "summarise takes one of url, text and item"),
+        ("scan_path", {"path": "a", "item": "b"}, "give path, or item in its place, and not both"),
+    ],
+)
+async def test_two_names_for_one_thing_are_not_both_taken(
+    joined: Settings, broker: MessageBroker, task_type: str, payload: dict[str, Any], words: str
+) -> None:
+    async with running(built_in(joined), joined):
+        task = await ended(broker, await broker.enqueue_task(task_type, payload))
+    assert task.error == f"InvalidTask: {words}"

@@ -35,7 +35,7 @@ class Toolbox:
                 raise InvalidSetting(
                     f"HIVE_AGENT_TOOLS names {name!r:.60}; there are {', '.join(skills.names())}, or {NONE}"
                 )
-        self._skills = {skill.name: skill for skill in skills if skill.name in wanted}
+        self._skills = {name: skill for name in wanted if (skill := skills.get(name)) is not None}
         self.described = [_described(skill) for skill in self._skills.values()]
 
     async def use(self, name: str, arguments: str) -> str:
