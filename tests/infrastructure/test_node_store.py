@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.hives import until_so
 from tests.stores import HOUR_MS, KEEP, Stores, group, record
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.node import NodeLoad, NodeProfile
+from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.leadership import Leadership
 from venom_core.infrastructure.node_store import DUTY_MS, Beat
 from venom_core.infrastructure.upkeep import NODE_FORGOTTEN_AFTER_MS
@@ -182,3 +184,58 @@ async def test_who_could_not_campaign_does_not_think_that_it_leads(stores: Store
     assert leader.epoch == 0
     await stores.link.connect()
     await stores.nodes.resign("a")
+
+
+@pytest.mark.parametrize(
+    ("key", "field", "record"),
+    [
+        ("profile", "n", b"\xc1"),
+        ("profile", "n", b"\x81\xa4name\xa1\xff"),
+        ("profile", "n", NodeProfile("somebody else")),
+        ("load", "n", b"no heartbeat at all"),
+        ("load", "n", b"17|\xc1"),
+        ("names", "n", b"no number"),
+    ],
+)
+async def test_a_record_that_cannot_be_read_hides_no_other_node_and_is_told_once(
+    stores: Stores, caplog: pytest.LogCaptureFixture, key: str, field: str, record: Any
+) -> None:
+    await stores.join("m")
+    await stores.join("n")
+    if isinstance(record, NodeProfile):
+        record = msgspec.msgpack.encode(record)
+    await stores.link.command("HSET", stores.key(key), field, record)
+    for _ in range(3):
+        assert [node.profile.name for node in await stores.nodes.all()] == ["m"]
+    assert caplog.text.count("the record of node b'n' cannot be read and is left out") == 1
+    await stores.join("n")
+    await stores.link.command("HDEL", stores.key("load"), "n")
+    assert [node.profile.name for node in await stores.nodes.all()] == ["m", "n"]
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+async def test_a_heartbeat_sent_for_somebody_else_renews_every_partition_or_says_it_is_too_late(
+    stores: Stores, partitions: int
+) -> None:
+    split = Stores(stores.link, Keyspace(stores.space.namespace, partitions))
+    epoch = await split.join("n", 5_000)
+    assert await split.nodes.renew(epoch, "n", HOUR_MS, NodeLoad(cpu_percent=7))
+    (node,) = await split.nodes.all()
+    assert (node.load.cpu_percent, node.lease_left_ms > 5_000) == (7, True)
+    await split.link.command("ZADD", split.key("lease", partitions - 1), "XX", 0, epoch)
+    assert not await split.nodes.renew(epoch, "n", HOUR_MS, NodeLoad())
+
+
+async def test_a_budget_is_told_with_the_heartbeat_until_it_ends(stores: Stores) -> None:
+    epoch = await stores.join("n")
+    assert (await beat(stores, epoch, "n")).budget is None
+    await stores.nodes.set_budgets({"n": 0, "m": 4}, HOUR_MS)
+    assert (await beat(stores, epoch, "n")).budget == 0
+    await stores.nodes.set_budgets({"m": 4}, HOUR_MS)
+    assert (await beat(stores, epoch, "n")).budget is None
+    await stores.nodes.set_budgets({"n": 2}, 1)
+    await until_so(lambda: _no_budget(stores, epoch))
+
+
+async def _no_budget(stores: Stores, epoch: int) -> bool:
+    return (await beat(stores, epoch, "n")).budget is None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
 from tests.stores import HOUR_MS, KEEP, Stores, end, ends_of, group, other, record
+from venom_core.domain.lane import WAITING, own_lane
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.node import NodeLoad, NodeProfile
+from venom_core.domain.placement import Requirements
 from venom_core.errors import QueueFull
 from venom_core.infrastructure import scripts
+from venom_core.infrastructure.placement_store import Assignment, Move, Page, PlacementStore
 from venom_core.infrastructure.scripts import ScriptRunner
 
 CANCELLED = TaskStatus.CANCELLED
@@ -163,6 +167,54 @@ async def test_progress_and_a_refused_wish_to_note(stores: Stores) -> None:
     (lease,) = await stores.claim(await stores.join())
     assert await stores.tasks.note([(lease, "progress", b"1")], HOUR_MS) == []
     assert await unchanged(stores, lambda: stores.tasks.note([(lease, "progress", b"1")], HOUR_MS)) == []
+
+
+async def test_assign_to_a_node_and_back_and_where_it_stands(stores: Stores) -> None:
+    lanes = PlacementStore(stores.link, stores.space)
+    await stores.put(group(WAITING, ["1", "2", "3"]), group("scan", ["4"]))
+    mine, given = own_lane("a"), Assignment("a", Requirements())
+    for moves in (
+        [Move(task_id, WAITING, mine, given) for task_id in ("1", "3")],
+        [Move("4", "scan", mine, given), Move("4", "mail", mine, given)],
+        [Move("1", mine, WAITING, Assignment("", Requirements()))],
+    ):
+        assert len(await lanes.move(0, moves)) == len({move.task_id for move in moves})
+        assert await unchanged(stores, partial(lanes.move, 0, moves)) == []
+    again = [Move("2", WAITING, WAITING, Assignment("", Requirements()))]
+    assert await lanes.move(0, again) == again
+    assert await unchanged(stores, lambda: lanes.move(0, again)) == again
+
+
+async def test_looking_at_lanes_and_passing_a_token_on(stores: Stores) -> None:
+    lanes = PlacementStore(stores.link, stores.space)
+    await stores.put(group(WAITING, ["1", "2"]), group("scan", ["3"]), group(WAITING, ["4"], when="@1"))
+    await stores.link.command("HDEL", stores.key("task"), "2")
+    await lanes.waiting(0, WAITING, 0, 9)
+    page = await unchanged(stores, lambda: lanes.waiting(0, WAITING, 0, 9))
+    assert isinstance(page, Page)
+    assert [task.task_id for task in page.tasks] == ["1", "4"]
+    assert await unchanged(stores, lanes.ready) == {"scan": 1}
+    assert await unchanged(stores, lanes.given) == {}
+    assert await stores.take_token("scan")
+    await lanes.pass_on(0, "scan")
+    await unchanged(stores, lambda: lanes.pass_on(0, "scan"))
+    await unchanged(stores, lambda: lanes.pass_on(0, "mail"))
+
+
+async def test_recall(stores: Stores) -> None:
+    lanes = PlacementStore(stores.link, stores.space)
+    await stores.put(group(WAITING, ["1"]))
+    await lanes.move(0, [Move("1", WAITING, own_lane("a"), Assignment("a", Requirements()))])
+    assert await lanes.recall("a") == 1
+    assert await unchanged(stores, lambda: lanes.recall("a")) == 0
+
+
+async def test_budgets(stores: Stores) -> None:
+    await stores.nodes.set_budgets({"a": 3, "b": 0}, HOUR_MS)
+    await unchanged(stores, lambda: stores.nodes.set_budgets({"a": 3, "b": 0}, HOUR_MS))
+    await stores.nodes.set_budgets({}, HOUR_MS)
+    await unchanged(stores, lambda: stores.nodes.set_budgets({}, HOUR_MS))
+    assert "0:budget" not in await stores.dump()
 
 
 async def test_wait_and_unwait(stores: Stores) -> None:

@@ -87,7 +87,7 @@ class NodeStore:
         epoch, older, now_ms = "", 0, 0
         for partition in range(self.keyspace.partitions):
             reply = await self._run(scripts.JOIN, partition, [profile.name, lease_ms, body, epoch])
-            epoch, older, now_ms = reply[0].decode(), int(reply[1] or 0), reply[2]
+            epoch, older, now_ms = reply[0].decode(), int(reply[1]) if reply[1].isdigit() else 0, reply[2]
         return Joined(int(epoch), older, now_ms)
 
     def renewal(
