@@ -81,7 +81,7 @@ async def test_it_is_off_unless_it_is_enabled(tmp_path: Path) -> None:
         (["a"] * 1001, 1.0, InvalidTask, "command is a list of 1 to 1000 words"),
         (["no-such-program"], 1.0, InvalidTask, "there is no program 'no-such-program' on this node"),
         (["/etc"], 1.0, Forbidden, "'/etc' cannot be run: "),
-        (["echo", "a\0b"], 1.0, Forbidden, "'echo' cannot be run: "),
+        (["echo", "a\0b"], 1.0, InvalidTask, "command is a list of 1 to 1000 words without NUL"),
         (["echo", "x" * 3_000_000], 1.0, Forbidden, "'echo' cannot be run: "),
         (["id"], 0.0, LimitReached, "timeout is above 0 and at most 3600 seconds, not 0"),
         (["id"], float("nan"), LimitReached, "not nan"),

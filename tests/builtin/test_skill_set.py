@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builtin.loopback import Loopback
-from tests.hives import done, ended, running
+from tests.hives import altered, done, ended, running
 from tests.processes import ROOT, NodeProcess
 from venom_core.config import Settings
 from venom_core.execution.skills.parallel_skill import ParallelSkill
@@ -90,10 +90,17 @@ async def test_what_is_refused_fails_once_with_one_sentence(
 async def test_a_spore_that_is_given_no_skills_installs_the_built_in_ones(
     joined: Settings, broker: MessageBroker, tmp_path: Path
 ) -> None:
-    with NodeProcess("venom_spore.main", "bare", joined, tmp_path) as spore:
+    """As a process, and so on the event loop that a Spore really has."""
+    with NodeProcess("venom_spore.main", "bare", altered(joined, hive_shell_enabled=True), tmp_path) as spore:
         await spore.said("bare joined with")
         assert (await done(broker, "write_file", {"path": "a.txt", "content": "a"}))["bytes"] == 1
         assert (await done(broker, "scan_path", {"contains": "A"}))["matches"][0]["path"] == "a.txt"
+        echoed = await done(broker, "shell", {"command": ["cat", "a.txt", "missing"]})
+        assert (echoed["exit_code"], echoed["stdout"]) == (1, "a")
+        slow = await broker.enqueue_task("shell", {"command": ["sleep", "600"], "timeout": 0.3}, max_retries=0)
+        assert str((await ended(broker, slow)).error).startswith("TaskTimeout: sleep took longer than 0.3 s")
+        page = await done(broker, "extract", {"html": "<p>One sentence is here.</p>"})
+        assert page["text"] == "One sentence is here."
 
 
 # ------------------------------------------------------------------------------------------------ items of a run

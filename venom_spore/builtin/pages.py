@@ -18,6 +18,7 @@ from venom_spore.builtin.web import Web
 
 SENTENCES_MAX = 50
 READING_S_MAX = 30.0
+READERS_MAX = 4
 _RESULT_BYTES_MAX = 8_388_608
 _READER = "venom_spore.builtin.page_reader"
 _EXTRA = "extract needs the package trafilatura; install venom-hive[web] on this node"
@@ -28,6 +29,7 @@ class Pages:
 
     def __init__(self, web: Web) -> None:
         self._web = web
+        self._readers = asyncio.Semaphore(READERS_MAX)
 
     async def extract(self, url: str = "", html: str = "") -> dict[str, Any]:
         """Take title, author, date, language, text and links out of a web page: give its `url`, or its `html`.
@@ -37,10 +39,11 @@ class Pages:
         if not url and not html:
             raise InvalidTask("extract takes the url of a page, or its html")
         _require_extra()
-        if html:
+        if not html:
+            page = await self._web.get(url)
+            url, html = page.url, page.text
+        async with self._readers:  # each may take a gibibyte
             return {"url": url} | await _read(html, url)
-        page = await self._web.get(url)
-        return {"url": page.url} | await _read(page.text, page.url)
 
     async def summarise(self, url: str = "", text: str = "", sentences: int = 3) -> dict[str, Any]:
         """Summarise a web page (give `url`) or a `text` by its most telling sentences, word for word, in any language.

@@ -30,8 +30,8 @@ class Shell:
         """
         if not self._enabled:
             raise Forbidden("this node runs no programs; set HIVE_SHELL_ENABLED=true on it to allow the skill shell")
-        if not command or not command[0] or len(command) > WORDS_MAX:
-            raise InvalidTask(f"command is a list of 1 to {WORDS_MAX} words, the first is the program")
+        if not command or not command[0] or len(command) > WORDS_MAX or any("\0" in word for word in command):
+            raise InvalidTask(f"command is a list of 1 to {WORDS_MAX} words without NUL, the first is the program")
         if not 0 < timeout <= TIMEOUT_S_MAX:
             raise LimitReached(f"timeout is above 0 and at most {TIMEOUT_S_MAX:g} seconds, not {timeout:g}")
         with self._workspace.folder((), make=True):

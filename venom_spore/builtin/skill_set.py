@@ -7,6 +7,7 @@ The settings are read once, here, and handed down.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from venom_core.config import Settings
@@ -19,6 +20,9 @@ from venom_spore.builtin.shell import Shell
 from venom_spore.builtin.web import Web
 from venom_spore.builtin.workspace import Workspace
 from venom_spore.skills import SkillSet
+
+# At INFO it tells every address that it asks, and an address may hold somebody's secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class _Parts:
