@@ -140,6 +140,8 @@ class Settings(BaseSettings):
         Allowed("DEBUG, INFO, WARNING, ERROR or CRITICAL"),
     ] = "INFO"
     """Least level that is logged."""
+    hive_log_format: Annotated[Literal["console", "json"], Allowed("console or json")] = "console"
+    """How a daemon logs: `console` for people, `json` for one object a line."""
 
     hive_workspace: Annotated[str, StringConstraints(min_length=1, max_length=4096), Allowed("a path")] = "./workspace"
     """Folder that the built-in skills read and write, and nothing outside of it; made when it is first written to."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-import sys
-
+from venom_core import log_format
 from venom_core.config import Settings
 from venom_core.errors import InvalidSetting
 
 
-def prepare(redis_url: str | None, log_level: str, what: str) -> Settings:
+def prepare(redis_url: str | None, log_level: str, what: str, log_format_name: str = "") -> Settings:
     """Settings with logging set up; empty options give way to the environment.
 
     Raises `InvalidSetting`, also when the hive is switched off; `what` names the daemon in that sentence.
     """
-    given = {"redis_url": redis_url, "hive_log_level": log_level}
-    settings = Settings.load(**{name: value for name, value in given.items() if value})
-    logging.basicConfig(
-        level=settings.hive_log_level,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    given = {"redis_url": redis_url, "hive_log_level": log_level, "hive_log_format": log_format_name}
+    try:
+        settings = Settings.load(**{name: value for name, value in given.items() if value})
+    except InvalidSetting:
+        if log_format_name == log_format.JSON:
+            log_format.install(log_format.JSON, "INFO")  # who reads JSON is to read this, too
+        raise
+    known = (settings.redis_password, settings.nexus_shared_token, settings.nexus_shared_token_previous)
+    secrets = [secret.get_secret_value() for secret in known if secret]
+    log_format.install(settings.hive_log_format, settings.hive_log_level, secrets)
     if not settings.enable_hive:
         raise InvalidSetting(f"the hive is switched off; set ENABLE_HIVE=true to start {what}")
     return settings

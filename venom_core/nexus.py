@@ -27,6 +27,7 @@ from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.leadership import Leadership
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
 from venom_core.infrastructure.node_store import Beat
+from venom_core.log_format import last_words, name_node
 
 log = logging.getLogger("venom.nexus")
 
@@ -138,22 +139,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", default="", help="name of this Nexus (default: from host and process)")
     parser.add_argument("--redis-url", metavar="URL", help="where the hive's Redis is (default: REDIS_URL)")
     parser.add_argument("--log-level", default="", help="DEBUG, INFO, WARNING or ERROR (default: HIVE_LOG_LEVEL)")
+    parser.add_argument("--log-format", default="", help="console or json (default: HIVE_LOG_FORMAT)")
     parser.add_argument("--version", action="version", version=f"venom-nexus {__version__}")
     return parser
 
 
 async def _main(settings: Settings, name: str) -> None:
-    await serve(Nexus(settings, name=name))
+    nexus = Nexus(settings, name=name)
+    name_node(nexus.name)
+    await serve(nexus)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
     parsed = _parser().parse_args(arguments)
     try:
-        settings = prepare(parsed.redis_url, parsed.log_level, "a Nexus")
+        settings = prepare(parsed.redis_url, parsed.log_level, "a Nexus", parsed.log_format)
         run(_main(settings, parsed.name))
     except VenomError as fault:
-        print(f"venom-nexus: {fault}", file=sys.stderr)
+        last_words("venom-nexus", fault)
         return 1
     return 0
 

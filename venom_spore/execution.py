@@ -8,6 +8,7 @@ attempt early (timeout, cancel, drain, lost lease) says so in `attempt.stop` and
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import os
 import random
@@ -27,10 +28,13 @@ from venom_core.domain.seal import Seal
 from venom_core.domain.task import NOTHING, Outcome, TaskBody, clip_error, open_task, seal_outcome
 from venom_core.errors import InputError, SandboxCrashed, SecurityError
 from venom_core.infrastructure.task_records import Lease, Settlement
+from venom_core.log_format import WORK
 from venom_spore.context import Report, TaskContext
 from venom_spore.sandbox import Sandbox, SkillError
 from venom_spore.skills import Skill, SkillSet
 from venom_spore.threads import ThreadRunner
+
+log = logging.getLogger("venom.spore")
 
 ESCAPED_FORK_EXIT = 70
 
@@ -65,6 +69,10 @@ class Attempt(msgspec.Struct, eq=False):
     error: str | None = None
     told: int = 0
     reported: bool = False
+
+    def identity(self) -> tuple[str, int]:
+        """Task id and number of the attempt, for log lines."""
+        return self.lease.task_id, self.lease.failures + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +150,7 @@ class Executor:
 
     async def _call(self, attempt: Attempt, skill: Skill, body: TaskBody, report: Callable[[Attempt], Report]) -> Any:
         lease = attempt.lease
+        WORK.set(attempt)
         if skill.wants_context or skill.mode == "process":
             attempt.context = TaskContext(
                 lease.task_id,
@@ -171,6 +180,8 @@ class Executor:
             attempt.verdict, attempt.error = Verdict.HOPELESS, f"{type(fault).__name__}: {_text_of(fault)}"
         else:
             attempt.verdict, attempt.error = Verdict.FAILED, describe(fault)
+        if log.isEnabledFor(logging.INFO):
+            log.info("attempt %s: %s", attempt.verdict, (attempt.error or "no reason given").partition("\n")[0])
 
     def settlement(self, attempt: Attempt, now_ms: int) -> Settlement | None:
         """What to store for the verdict; None for a lease that is lost, because nothing may be."""

@@ -21,6 +21,7 @@ from venom_core.domain.node import NodeProfile, check_capabilities, check_name, 
 from venom_core.errors import InvalidSetting, VenomError
 from venom_core.event_loop import run
 from venom_core.infrastructure.hive import Hive
+from venom_core.log_format import FINDER, NODE, last_words, name_node
 from venom_spore.execution import Executor, Limits
 from venom_spore.heartbeat import MIB, Heartbeat
 from venom_spore.machine import MachineReader, PsutilReader
@@ -121,6 +122,8 @@ class VenomSpore:
         if self.worker is None:
             await self.connect()
         assert self.worker is not None
+        NODE.set(self.name)
+        FINDER.set(self.worker.attempts.at_work)
         await self.worker.run()
 
     def stop(self) -> None:
@@ -166,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         "--capabilities", default="", metavar="a=0.9,b", help="what this node is good at, and how good, from 0 to 1"
     )
     parser.add_argument("--log-level", default="", help="DEBUG, INFO, WARNING or ERROR (default: HIVE_LOG_LEVEL)")
+    parser.add_argument("--log-format", default="", help="console or json (default: HIVE_LOG_FORMAT)")
     parser.add_argument("--version", action="version", version=f"venom-spore {__version__}")
     return parser
 
@@ -174,14 +178,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
     parsed = _parser().parse_args(arguments)
     try:
-        settings = prepare(parsed.redis_url, parsed.log_level, "a Spore")
+        settings = prepare(parsed.redis_url, parsed.log_level, "a Spore", parsed.log_format)
         tags = tuple(tag.strip() for tag in parsed.tags.split(",") if tag.strip())
         options = SporeOptions(parsed.name, parsed.concurrency, tags, read_capabilities(parsed.capabilities))
         spore = VenomSpore(load_skills(parsed.skills), options, settings)
+        name_node(spore.name)
         gc.freeze()  # what was imported stays: the collector need not walk through it again and again
         run(serve(spore))
     except VenomError as fault:
-        print(f"venom-spore: {fault}", file=sys.stderr)
+        last_words("venom-spore", fault)
         return 1
     except KeyboardInterrupt:
         return 130

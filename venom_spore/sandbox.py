@@ -18,6 +18,7 @@ import msgspec
 
 from venom_core.domain import payload
 from venom_core.errors import InvalidSkill, InvalidTask, SandboxCrashed, TaskFailure
+from venom_core.log_format import installed
 from venom_spore.context import PARTIAL_BYTES_MAX, TaskContext
 from venom_spore.process_tree import descendants, send
 from venom_spore.sandbox_frames import (
@@ -263,6 +264,7 @@ class Sandbox:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "venom_spore.sandbox_child", str(theirs.fileno()), str(os.getpid()), str(self._grace_s)),
+                *installed(),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,

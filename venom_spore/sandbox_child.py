@@ -1,4 +1,4 @@
-"""The program in a sandbox: `python -m venom_spore.sandbox_child SOCKET SPORE_PID GRACE_S`.
+"""The program in a sandbox: `python -m venom_spore.sandbox_child SOCKET SPORE_PID GRACE_S LOG_FORMAT LOG_LEVEL`.
 
 It forks at once into the keeper (see `sandbox_keeper`) and the runner, which is the rest of this file: take a
 job from the socket, import its skill, run it, send the outcome, end what it left running, take the next.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import resource
 import signal
@@ -23,6 +22,7 @@ from typing import Any, NoReturn
 from venom_core.clock import Clock
 from venom_core.domain import payload
 from venom_core.errors import InputError, InvalidSkill
+from venom_core.log_format import NODE, WORK, NamedWork, install
 from venom_spore import process_tree
 from venom_spore.context import TaskContext
 from venom_spore.sandbox_frames import (
@@ -100,6 +100,9 @@ class Runner:
             self._link.send(Begun())
             spared = {process.pid for process in process_tree.descendants()} if process_tree.has_children() else set()
             signal.signal(signal.SIGTERM, self.stop)  # for each job: the one before may have taken it over
+            if job.who is not None:
+                NODE.set(job.who.node_id)
+                WORK.set(NamedWork(job.who.task_id, job.who.attempt))
             reply = self.perform(job)
             self._context = None
             process_tree.end_descendants(spared, _LEFTOVER_PATIENCE_S, self._clock)
@@ -191,7 +194,6 @@ def _readable(text: str) -> str:
 def run(sock: socket.socket) -> NoReturn:
     """The runner's life; ends the process."""
     runner = Runner(Link(sock))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         runner.serve()
     except (Stopped, ConnectionError):
@@ -204,6 +206,7 @@ def run(sock: socket.socket) -> NoReturn:
 def main(arguments: list[str]) -> NoReturn:
     """Split into keeper and runner."""
     descriptor, spore_pid, grace_s = int(arguments[0]), int(arguments[1]), float(arguments[2])
+    install(arguments[3], arguments[4])
     sock = socket.socket(fileno=descriptor)
     sock.set_inheritable(False)
     keeper = Keeper(descriptor, grace_s, Clock())

@@ -14,6 +14,7 @@ FLOORS: dict[str, int] = {
     "venom_core.errors": 0,
     "venom_core.clock": 0,
     "venom_core.event_loop": 0,
+    "venom_core.log_format": 0,
     "venom_core.daemon": 2,
     "venom_core.domain": 1,
     "venom_core.ota": 1,
