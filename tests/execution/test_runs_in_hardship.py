@@ -112,3 +112,17 @@ async def test_more_results_than_one_answer_holds_are_read_one_by_one(
         with pytest.raises(InvalidTask, match=r"read them one by one with follow\('huge'\)"):
             await parallel.map_reduce("d", list(range(20)), skill="double", run_id="huge")
         assert sorted([line["result"] async for line in parallel.follow("huge")]) == [2 * n for n in range(20)]
+
+
+async def test_an_end_that_nobody_told_of_is_found_when_time_runs_out(
+    settings: Settings, parallel: ParallelSkill
+) -> None:
+    calling = asyncio.create_task(parallel.map_reduce("d", [3], wait_timeout=2, skill="double", run_id="deaf"))
+    with sync_client(settings.store_url()) as client:
+        noted = f"{{{settings.hive_namespace}:0}}:wait"
+        await until(lambda: client.hlen(noted) == 1)
+        client.delete(noted)
+    async with running(skills, settings):
+        answer = json.loads(await calling)
+    assert (answer["summary"]["completed"], answer["results"][0]["result"]) == (1, 6)
+    assert "note" not in answer

@@ -88,7 +88,8 @@ def read_call(
         len(items),
         check_type(skill or TASK_TYPES[kind]),
         description,
-        parse_priority(priority),
+        # A model writes numbers as text where text is allowed too.
+        parse_priority(int(priority) if isinstance(priority, str) and priority.isdecimal() else priority),
         None if reduce is None else check_type(reduce),
         bool(skip_failed),
         options.get("timeout"),

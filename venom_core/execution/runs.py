@@ -10,7 +10,7 @@ from typing import Any
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.run import check_run_id, item_ids
 from venom_core.domain.task_id import TaskIds
-from venom_core.errors import IllegalTransition
+from venom_core.errors import IllegalTransition, StoreError, UnknownTask
 from venom_core.execution.answer import Answer, entry
 from venom_core.execution.gather import FORGOTTEN, NEVER_ENQUEUED, Gather
 from venom_core.execution.plan import Plan
@@ -98,10 +98,9 @@ class Runs:
         """What the reader is to know of items without an end."""
         counts, total, sentences = answer.counts(), answer.record.total, []
         if waiting is not None:
-            why = await self._broker.explain(waiting)
             sentences.append(
                 f"{counts['pending']} of {total} have not ended; resume({answer.run_id!r}) waits on. "
-                f"broker.explain({waiting!r}) says of the first: {why}"
+                f"broker.explain({waiting!r}) says of the first: {await self._explain(waiting)}"
             )
         if never := counts.get(NEVER_ENQUEUED):
             sentences.append(
@@ -111,6 +110,13 @@ class Runs:
         if lost := counts.get(FORGOTTEN):
             sentences.append(f"{lost} of {total} ended, but their results were forgotten (HIVE_RESULT_TTL)")
         return "; ".join(sentences)
+
+    async def _explain(self, task_id: str) -> str:
+        """Why a task is where it is; a store that is away now does not cost the caller the answer."""
+        try:
+            return str(await self._broker.explain(task_id))
+        except (StoreError, UnknownTask) as fault:
+            return str(fault)
 
 
 def _deadline(wait_s: float) -> float:

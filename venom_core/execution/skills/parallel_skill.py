@@ -7,6 +7,7 @@ text as the documents say. What is wrong with a call is raised, never told in th
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 from venom_core.errors import UnknownTask
@@ -146,8 +147,9 @@ class ParallelSkill:
     async def follow(self, run_id: str, wait_timeout: float = 300) -> AsyncGenerator[dict[str, Any]]:
         """The results of a run that was started before, line by line: first what has landed. `UnknownTask`."""
         wait_s = read_wait(wait_timeout)
-        async for line in self._runs.entries(await self._runs.find(run_id), wait_s):
-            yield line
+        async with aclosing(self._runs.entries(await self._runs.find(run_id), wait_s)) as lines:
+            async for line in lines:
+                yield line
 
     @kernel_function("Waits on for the results of an earlier run, also one that another program started.")
     async def resume(self, run_id: Annotated[str, _RUN], wait_timeout: Annotated[float, _WAIT] = 300) -> str:
@@ -174,8 +176,9 @@ class ParallelSkill:
         return to_json(await self._runs.cancel(run_id))
 
     async def _lines(self, plan: Plan, run_id: str | None, wait_s: float) -> AsyncGenerator[dict[str, Any]]:
-        async for line in self._runs.entries(await self._runs.start(plan, run_id), wait_s):
-            yield line
+        async with aclosing(self._runs.entries(await self._runs.start(plan, run_id), wait_s)) as lines:
+            async for line in lines:
+                yield line
 
     def _plan(self, *call: Any, options: dict[str, Any], **named: Any) -> Plan:
         record, items = read_call(*call, options=options, **named)
