@@ -13,6 +13,7 @@ from venom_core.domain.task import NOTHING, STATUS_MARKS, Outcome, seal_outcome
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.node_store import NodeStore
 from venom_core.infrastructure.redis_link import RedisLink
+from venom_core.infrastructure.run_store import JoinCounts
 from venom_core.infrastructure.task_records import Held, Lease, Retention, Settlement, TaskGroup, Verb
 from venom_core.infrastructure.task_store import TaskStore
 from venom_core.infrastructure.upkeep import Upkeep
@@ -72,10 +73,12 @@ class Stores:
     tasks: TaskStore = field(init=False)
     nodes: NodeStore = field(init=False)
     upkeep: Upkeep = field(init=False)
+    joins: JoinCounts = field(init=False)
     numbers: int = 0
 
     def __post_init__(self) -> None:
         self.tasks, self.nodes = TaskStore(self.link, self.space), NodeStore(self.link, self.space)
+        self.joins = JoinCounts(self.link, self.space)
         self.upkeep = Upkeep(self.tasks, self.nodes, Seal(self.space.namespace), KEEP)
 
     def key(self, name: str, partition: int = 0) -> bytes:

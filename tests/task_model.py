@@ -38,6 +38,8 @@ class Model:
 
     tasks: dict[str, ModelTask] = field(default_factory=dict)
     ended: dict[TaskStatus, int] = field(default_factory=lambda: dict.fromkeys(TERMINAL, 0))
+    # Of each open run, how many of its tasks have ended in each partition.
+    runs: dict[str, dict[int, int]] = field(default_factory=dict)
     arrivals: int = 0
     dues: int = 0
 
@@ -50,6 +52,15 @@ class Model:
             self.ended[task.status] += 1
             task.wish, task.due = False, 0
             task.failures = task.crashes = 0
+            self.count_end(task, 1)
+        if event is TaskEvent.REQUEUE:
+            self.count_end(task, -1)
+
+    def count_end(self, task: ModelTask, by: int) -> None:
+        """The task "<run>.<number>" belongs to its run, if that is open."""
+        ends = self.runs.get(task.task_id.rpartition(".")[0])
+        if ends is not None:
+            ends[task.partition] += by
 
     def line_up(self, task: ModelTask) -> None:
         self.arrivals += 1
@@ -114,13 +125,16 @@ def disagreements(model: Model, content: dict[str, Any], partition: int, types: 
     def those(*statuses: TaskStatus) -> set[str]:
         return {task.task_id for task in mine if task.status in statuses}
 
-    expiry = [task_id for entry in held("expiry") for task_id in entry.decode().split()]
+    expiry = [task_id for entry in held("expiry") if entry[0] != 1 for task_id in entry.decode().split()]
+    counted = {run.decode(): int(ends) for run, ends in held("join").items()}
     tries = {task_id.decode(): text.decode() for task_id, text in held("tries").items()}
     should: dict[str, tuple[Any, Any]] = {
         "task": (ids("task"), {task.task_id for task in mine}),
         "run": (ids("run"), those(TaskStatus.RUNNING)),
         "outcome": (ids("outcome"), those(*TERMINAL)),
         "expiry": (sorted(expiry), sorted(those(*TERMINAL))),
+        "join": (counted, {run: ends[partition] for run, ends in model.runs.items()}),
+        "runs to forget": ({entry[1:].decode() for entry in held("expiry") if entry[0] == 1}, set(counted)),
         "dead": (ids("dead"), those(*DEAD_LETTERS)),
         "cancel": (ids("cancel"), {task.task_id for task in mine if task.wish}),
         "tries": (tries, {t.task_id: f"{t.failures}.{t.crashes}" for t in mine if t.failures or t.crashes}),

@@ -58,7 +58,9 @@ def test_parameters_with_a_text_are_described_and_the_others_are_not_offered() -
 
 def test_the_functions_of_the_skill_are_marked() -> None:
     marked = [name for name in vars(ParallelSkill) if hasattr(getattr(ParallelSkill, name), "__kernel_function__")]
-    assert marked == ["map_reduce", "parallel_execute", "get_task_status", "resume", "retry_failed", "cancel"]
+    assert marked == [
+        "map_reduce", "parallel_execute", "get_task_status", "get_run_status", "resume", "retry_failed", "cancel",
+    ]  # fmt: skip
 
 
 def test_importing_the_skill_loads_neither_the_kernel_nor_anything_of_its_size() -> None:

@@ -253,6 +253,28 @@ async def test_a_run_is_remembered_a_week_while_it_is_open_and_as_long_as_its_re
     assert 0 < run_lives_s(settings, "kept") <= settings.hive_result_ttl
 
 
+async def test_how_far_a_run_is_needs_no_look_at_its_items(settings: Settings, parallel: ParallelSkill) -> None:
+    async def status() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(await parallel.get_run_status("far"))
+        return found
+
+    subtasks: list[Any] = [{"skill": "double", "payload": {"item": n}} for n in range(3)]
+    await parallel.parallel_execute("d", [*subtasks, "no such skill"], wait_timeout=0, run_id="far")
+    expected = {
+        "run_id": "far", "kind": "parallel", "skill": "parallel_task", "total": 4, "enqueued": 4, "ended": 0,
+        "cancelled": False,
+    }  # fmt: skip
+    assert await status() == expected
+    async with running(skills, settings):
+        for task_id in ("far.0", "far.1", "far.2"):
+            await ended(parallel.message_broker, task_id)
+    assert await status() == {**expected, "ended": 3}
+    await parallel.cancel("far")
+    assert await status() == {**expected, "ended": 4, "cancelled": True}
+    with pytest.raises(UnknownTask):
+        await parallel.get_run_status("none")
+
+
 # ---------------------------------------------------------------------------------------------------- cancelling
 
 

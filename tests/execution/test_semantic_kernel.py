@@ -115,6 +115,7 @@ async def test_every_function_of_the_skill_can_be_invoked(settings: Settings, ke
         run_id, task_id = first["run_id"], first["results"][0]["task_id"]
         assert first["reduced"] == 3
         assert (await invoke("get_task_status", task_id=task_id))["result"] == 3
+        assert (await invoke("get_run_status", run_id=run_id))["ended"] == 1
         assert await invoke("resume", run_id=run_id, wait_timeout="5") == first
         assert await invoke("retry_failed", run_id=run_id) == first
         assert await invoke("cancel", run_id=run_id) == {"run_id": run_id, "total": 1, "cancelled": 0}
@@ -123,7 +124,7 @@ async def test_every_function_of_the_skill_can_be_invoked(settings: Settings, ke
 def test_the_plugin_says_enough_for_a_model_to_choose(kernel: Any) -> None:
     functions = kernel.plugins["ParallelSkill"].functions
     assert set(functions) == {
-        "map_reduce", "parallel_execute", "get_task_status", "resume", "retry_failed", "cancel",
+        "map_reduce", "parallel_execute", "get_task_status", "get_run_status", "resume", "retry_failed", "cancel",
     }  # fmt: skip
     for name, function in functions.items():
         assert len(function.metadata.description) > 40, name

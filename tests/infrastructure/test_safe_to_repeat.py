@@ -230,6 +230,31 @@ async def test_wait_and_unwait(stores: Stores) -> None:
     await unchanged(stores, lambda: stores.tasks.unwait(["1"], "me"))
 
 
+async def test_opening_and_ending_within_a_run(stores: Stores) -> None:
+    await stores.put(group("scan", ["run.0", "run.1", "run.2", "other.0", "run.x"]))
+    assert [await stores.joins.keep("run", HOUR_MS, opening=True) for _ in range(2)] == [0, 0]
+    epoch = await stores.join()
+    leases = await stores.claim(epoch, 5)
+    items = [end(leases[0]), end(leases[1], status=TaskStatus.FAILED), end(leases[3]), end(leases[4])]
+    await stores.tasks.settle(0, epoch, 500, items, KEEP)
+    await unchanged(stores, lambda: stores.tasks.settle(0, epoch, 500, items, KEEP))
+    assert await stores.joins.keep("run", HOUR_MS) == 2
+    assert await stores.tasks.requeue("run.1", "scan") == "pending"
+    await unchanged(stores, lambda: stores.tasks.requeue("run.1", "scan"))
+    assert await stores.joins.keep("run", HOUR_MS) == 1
+    await stores.tasks.cancel("run.1", ["scan"], record("run.1", CANCELLED), KEEP)
+    assert await stores.joins.keep("run", HOUR_MS) == 2
+    assert await stores.joins.keep("other", HOUR_MS) == 0
+
+
+async def test_a_count_that_is_over_is_forgotten_and_not_begun_again_by_reading(stores: Stores) -> None:
+    await stores.joins.keep("run", 0, opening=True)
+    await stores.joins.keep("open", HOUR_MS, opening=True)
+    assert await stores.tasks.forget_expired(10) == 1
+    assert (await stores.dump())["0:join"] == {b"open": b"0"}
+    assert await unchanged(stores, lambda: stores.joins.keep("run", HOUR_MS)) == 0
+
+
 async def test_join_under_a_known_epoch(stores: Stores) -> None:
     runner = ScriptRunner(stores.link, stores.space)
     older = await stores.join("n")

@@ -39,6 +39,7 @@ ENDS = {
     TaskStatus.CANCELLED: TaskEvent.CANCEL,
 }
 SHARE = 32
+RUNS = ["run-a", "run.b"]
 HOWS = ["completed", "failed", "cancelled", "retry", "later", "back", "crash"]
 LEVELS = st.sampled_from([0, 2, 5, 6, 10])
 PICKS = st.integers(0, 10_000)
@@ -92,7 +93,8 @@ class Lives(RuleBasedStateMachine):
         again=st.booleans(),
     )
     def enqueue(self, task_type: str, level: int, count: int, delayed: bool, again: bool) -> None:
-        ids = [f"t{self.made + at}" for at in range(count)]
+        # Of three tasks one is of no run, and the two runs may be open or not.
+        ids = [f"{('t', 'run-a.', 'run.b.')[(self.made + at) % 3]}{self.made + at}" for at in range(count)]
         self.made += count
         # Redis orders what is due in the same millisecond by id; the model wants moments that differ.
         groups = []
@@ -104,6 +106,25 @@ class Lives(RuleBasedStateMachine):
             groups.append(TaskGroup(task_type, level, when, [task_id], [envelope(task_id, level)]))
         for _ in range(1 + again):
             assert self.do(self.stores.tasks.enqueue(groups, PLENTY)) == {}
+
+    @rule(run_id=st.sampled_from(RUNS), again=st.booleans())
+    def open_a_run(self, run_id: str, again: bool) -> None:
+        ends = self.model.runs.setdefault(run_id, dict.fromkeys(range(self.stores.space.partitions), 0))
+        for _ in range(1 + again):
+            assert self.do(self.stores.joins.keep(run_id, HOUR_MS, opening=True)) == sum(ends.values())
+
+    @rule(run_id=st.sampled_from(RUNS))
+    def read_a_run(self, run_id: str) -> None:
+        ends = self.model.runs.get(run_id, {})
+        assert self.do(self.stores.joins.keep(run_id, HOUR_MS)) == sum(ends.values())
+
+    @rule(run_id=st.sampled_from(RUNS))
+    def forget_a_run(self, run_id: str) -> None:
+        if self.model.runs.pop(run_id, None) is not None:
+            for partition in range(self.stores.space.partitions):
+                self.do(self.link.command("ZADD", self.stores.key("expiry", partition), "XX", 1, f"\x01{run_id}"))
+            while self.do(self.stores.tasks.forget_expired(2)):
+                pass
 
     @rule(pick=PICKS)
     def enqueue_an_id_that_is_taken(self, pick: int) -> None:
@@ -305,7 +326,7 @@ class Lives(RuleBasedStateMachine):
     def forget(self, picks: list[int]) -> None:
         for partition in range(self.stores.space.partitions):
             key = self.stores.key("expiry", partition)
-            entries = self.do(self.link.command("ZRANGE", key, 0, -1))
+            entries = [entry for entry in self.do(self.link.command("ZRANGE", key, 0, -1)) if entry[0] != 1]
             chosen = {entries[pick % len(entries)] for pick in picks if entries}
             for entry in chosen:
                 self.do(self.link.command("ZADD", key, "XX", 1, entry))

@@ -39,6 +39,19 @@ class Runs:
         """A run that was started before; `UnknownTask`."""
         return Gather(self._broker, await RunStore(self._broker.hive).find(check_run_id(run_id)))
 
+    async def status(self, run_id: str) -> dict[str, Any]:
+        """How far a run is, without reading its items: {run_id, kind, skill, total, enqueued, ended, cancelled}."""
+        known = (await self.find(run_id)).known
+        return {
+            "run_id": run_id,
+            "kind": known.record.kind,
+            "skill": known.record.skill,
+            "total": known.record.total,
+            "enqueued": known.enqueued,
+            "ended": known.ended,
+            "cancelled": known.cancelled,
+        }
+
     async def entries(self, gather: Gather, wait_s: float) -> AsyncGenerator[dict[str, Any]]:
         """The results line by line as they land, and after `wait_s` seconds the others as they stand."""
         kind = gather.known.record.kind

@@ -51,6 +51,7 @@ KEYS: tuple[KeySpec, ...] = (
     KeySpec("later:<type>", "zset", "delayed id, score = due ms", "claim, cancel"),
     KeySpec("wake:<type>", "list", "at most one token that wakes a consumer of the type", "claim"),
     KeySpec("partial:<id>", "list", "partial results of one task", "TTL"),
+    KeySpec("join", "hash", "open run -> how many of its tasks have ended", "expiry, soon after the run's record"),
     KeySpec("gather:<run id>", "hash", "one run: its sealed record, how far it was enqueued, what folds it", "TTL"),
     KeySpec("meta", "hash", "number of partitions, fixed when the hive is created", "the hive: one field"),
 )

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from venom_core.domain.run import RUN_TTL_S, RunRecord, open_run, seal_run
 from venom_core.errors import UnknownTask
 from venom_core.infrastructure import scripts
 from venom_core.infrastructure.hive import Hive
-from venom_core.infrastructure.scripts import ScriptRunner
+from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.redis_link import RedisLink
+from venom_core.infrastructure.scripts import Argument, ScriptRunner
+
+# A count outlives its record, so that whoever finds the record finds the count.
+COUNT_LONGER_MS = 60_000
+COUNT_TTL_MS = RUN_TTL_S * 1000 + COUNT_LONGER_MS
 
 
 @dataclass(frozen=True, slots=True)
 class KnownRun:
-    """A run at one moment; `fold` are the tasks of the last level that was folded."""
+    """A run at one moment; `fold` are the tasks of the last level that was folded, `ended` counts its items."""
 
     run_id: str
     record: RunRecord
     enqueued: int
     cancelled: bool
     fold: list[str]
+    ended: int = 0
+
+
+class JoinCounts:
+    """How many tasks of a run have ended, counted by the scripts that end them, partition by partition."""
+
+    def __init__(self, link: RedisLink, keyspace: Keyspace) -> None:
+        self._keyspace = keyspace
+        self._run = ScriptRunner(link, keyspace).run
+
+    async def keep(self, run_id: str, ttl_ms: int, *, opening: bool = False) -> int:
+        """Count from now on if `opening`, and for `ttl_ms` more in any case; the number that has ended."""
+        args: list[Argument] = [run_id, int(opening), ttl_ms]
+        ended = [await self._run(scripts.COUNT_RUN, number, args) for number in range(self._keyspace.partitions)]
+        return sum(count or 0 for count in ended)
 
 
 class RunStore:
@@ -29,16 +50,18 @@ class RunStore:
     def __init__(self, hive: Hive) -> None:
         self._hive = hive
         self._run = ScriptRunner(hive.link, hive.tasks.keyspace).run
+        self._counts = JoinCounts(hive.link, hive.tasks.keyspace)
 
     async def open(self, run_id: str, record: RunRecord) -> KnownRun:
         """Open a run, or find it as it was opened before; `TaskExists` if that was another."""
         found = await self._keep(run_id, seal_run(self._hive.seal, run_id, record))
         record.refuse_other(run_id, found.record)
-        return found
+        return replace(found, ended=await self._counts.keep(run_id, COUNT_TTL_MS, opening=True))
 
     async def find(self, run_id: str) -> KnownRun:
         """A run as it stands; `UnknownTask` if nobody opened it or it is forgotten."""
-        return await self._keep(run_id)
+        found = await self._keep(run_id)
+        return replace(found, ended=await self._counts.keep(run_id, COUNT_TTL_MS))
 
     async def note_enqueued(self, run_id: str, enqueued: int) -> KnownRun:
         """All items before this index are enqueued."""
@@ -54,7 +77,9 @@ class RunStore:
 
     async def end(self, run_id: str) -> None:
         """All its tasks have ended: it is remembered as long as their results."""
-        await self._keep(run_id, ttl_ms=self._hive.keep.result_ttl_ms)
+        ttl_ms = self._hive.keep.result_ttl_ms
+        await self._keep(run_id, ttl_ms=ttl_ms)
+        await self._counts.keep(run_id, ttl_ms + COUNT_LONGER_MS)
 
     async def _keep(
         self,

@@ -106,5 +106,5 @@ WAITING, ASSIGN, LENGTHS, BUDGET = load("waiting"), load("assign"), load("length
 PASS_ON = load("pass_on")
 PURGE, FORGET, REFUSE = load("purge"), load("forget"), load("refuse")
 JOIN, RENEW, LEAVE, BURY = load("join"), load("renew"), load("leave"), load("bury")
-KEEP_RUN = load("keep_run")
+KEEP_RUN, COUNT_RUN = load("keep_run"), load("count_run")
 NODES, FORGET_NODE, LEAD, RESIGN = load("nodes"), load("forget_node"), load("lead"), load("resign")

@@ -124,6 +124,11 @@ class ParallelSkill:
             raise UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?")
         return to_json({name: value for name, value in task.to_dict().items() if name not in {"payload", "offered"}})
 
+    @kernel_function("Says how far a whole run is: how many of its items are enqueued and how many have ended.")
+    async def get_run_status(self, run_id: Annotated[str, _RUN]) -> str:
+        """JSON text {run_id, kind, skill, total, enqueued, ended, cancelled}, from counters alone. `UnknownTask`."""
+        return to_json(await self._runs.status(run_id))
+
     def iterate(
         self,
         task_description: str,

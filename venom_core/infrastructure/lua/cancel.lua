@@ -1,9 +1,9 @@
 -- End a pending task at once, or leave a wish for the node that runs it. It is looked for in each of the lanes.
--- keys: task run outcome tries progress assigned expiry dead cancel wait count ready placed due watch wake
+-- keys: task run outcome tries progress assigned join expiry dead cancel wait count ready placed due watch wake
 -- types: yes
 -- args: id record result_ttl dead_max node_channel
 -- reply: 'cancelled', 'asked', 'finished', 'unknown', or 'elsewhere' if it is in none of the lanes
--- uses: now scores wake lanes tries forgetting ending close
+-- uses: now scores wake lanes tries forgetting ending joining close
 local now = now_ms()
 if redis.call('HEXISTS', OUTCOME, id) == 1 then return 'finished' end
 local held = redis.call('HGET', RUN, id)

@@ -1,5 +1,5 @@
 -- Forget results past their time when nobody settles (settling does it on the way).
--- keys: task outcome expiry dead
+-- keys: task outcome join expiry dead
 -- args: most
 -- reply: number forgotten
 -- uses: now forgetting

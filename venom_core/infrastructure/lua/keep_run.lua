@@ -1,5 +1,4 @@
 -- Open a run or note how far it is, and read it. A note only ever goes forward, so that this may run twice.
--- keys: 
 -- args: record ttl enqueued cancelled fold
 -- extra: the run's own hash
 -- reply: {} if nobody opened it, or {record, enqueued, cancelled, fold}

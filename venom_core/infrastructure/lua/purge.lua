@@ -1,5 +1,5 @@
 -- Forget dead letters: the ids given, or with none given all that were there before `before`, in bounded steps.
--- keys: task outcome expiry dead
+-- keys: task outcome join expiry dead
 -- args: before most
 -- rest: ids
 -- reply: number forgotten

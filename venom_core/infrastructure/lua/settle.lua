@@ -1,12 +1,12 @@
 -- Report how leased tasks ended. Each is compared with its fence; one that is not held under it any
 -- more is refused by index and changes nothing. Safe to run twice: the reply is kept under `number`.
--- keys: task run outcome tries progress assigned expiry dead cancel wait count last ready placed due wake lease audit
+-- keys: task run outcome tries progress assigned join expiry dead cancel wait count last ready placed due wake lease audit
 -- types: yes
 -- args: epoch number result_ttl dead_ttl dead_max crashes_max groups
 -- rest: (fence amount (id record) * amount) * groups, then (id fence verb data type_index) each; verb retry
 --       (data = delay ms), back (data unused) or crash (data = record for the case of quarantine)
 -- reply: {now, "refused,indexes,from,0", "indexes that somebody wants cancelled, left as they are"}
--- uses: now scores wake lanes tries forgetting ending back close
+-- uses: now scores wake lanes tries forgetting ending back joining close
 local now = now_ms()
 local replay = redis.call('HGET', LAST, 's' .. epoch)
 local before, refusals, wishes = string.match(replay or '', '^(%d+)|([^|]*)|(.*)$')

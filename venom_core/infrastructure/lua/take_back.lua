@@ -1,13 +1,13 @@
 -- Take leased tasks from a node whose lease ran out (`force` = 0), or single ones from a living node that
 -- shows no sign of life (`force` = 1). A crash is counted; the third ends in quarantine. Safe to run
 -- twice: a task no longer held under its fence is left alone.
--- keys: task run outcome tries progress assigned expiry dead cancel wait count ready placed due wake lease audit
+-- keys: task run outcome tries progress assigned join expiry dead cancel wait count ready placed due wake lease audit
 -- types: yes
 -- args: epoch force result_ttl dead_ttl dead_max crashes_max node_channel
 -- rest: (id fence quarantined cancelled type_index) each: the outcome for the case of quarantine, and for the
 --       case that somebody had asked to cancel it
 -- reply: {'alive'} or {'ok', number returned, number ended}
--- uses: now scores wake lanes tries forgetting ending back close
+-- uses: now scores wake lanes tries forgetting ending back joining close
 local now = now_ms()
 local lease = redis.call('ZSCORE', LEASE, epoch)
 if force == '0' and lease then

@@ -33,6 +33,7 @@ local function close_tasks(now, stored, result_ttl, dead_ttl, dead_max)
     redis.call('HDEL', CANCEL, unpack(ids))
     redis.call('HDEL', ASSIGNED, unpack(ids))
   end
+  count_joins(ids, 1)
   if #dead > 0 then bury_dead(now, dead, tonumber(dead_max)) end
   tell_waiters(ids, stored)
 end
