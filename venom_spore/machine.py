@@ -17,6 +17,7 @@ import msgspec
 import psutil
 
 from venom_core.clock import Clock
+from venom_spore.gpu import GpuReader
 
 _CGROUP_ROOT = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
@@ -35,6 +36,10 @@ class MachineReading(msgspec.Struct, frozen=True, kw_only=True):
     memory_total_bytes: int
     memory_available_bytes: int
     gpu: bool = False
+    gpu_count: int = 0
+    gpu_names: tuple[str, ...] = ()
+    gpu_memory_total_bytes: int = 0
+    gpu_memory_free_bytes: int = 0
 
 
 class MachineReader(Protocol):
@@ -65,16 +70,19 @@ class PsutilReader:
         disk: Path | None = None,
         cgroup_root: Path = _CGROUP_ROOT,
         membership: Path = _MEMBERSHIP,
+        gpus: GpuReader | None = None,
     ) -> None:
         self._clock = clock or Clock()
         self._disk = str(disk or Path.cwd().anchor)
         self._group = ControlGroup(cgroup_root, membership)
+        self._gpus = gpus or GpuReader(self._clock)
         self._cpu_percent = 0.0
         self._mark = self._cpu_mark()
 
     def read(self) -> MachineReading:
         """The present reading; CPU is the mean since the previous one, or since construction."""
         total, available = self._memory()
+        gpus = self._gpus.read()
         return MachineReading(
             cpu_percent=self._cpu(),
             memory_percent=_percent(total - available, total),
@@ -83,6 +91,11 @@ class PsutilReader:
             cpu_count=self._cpu_count(),
             memory_total_bytes=total,
             memory_available_bytes=available,
+            gpu=bool(gpus.gpus),
+            gpu_count=len(gpus.gpus),
+            gpu_names=tuple(gpu.name for gpu in gpus.gpus),
+            gpu_memory_total_bytes=gpus.memory_total_bytes,
+            gpu_memory_free_bytes=gpus.memory_free_bytes,
         )
 
     def _cpu_count(self) -> float:

@@ -12,6 +12,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from venom_core import __version__
 from venom_core.clock import Clock
@@ -24,7 +25,7 @@ from venom_core.infrastructure.hive import Hive
 from venom_core.log_format import FINDER, NODE, last_words, name_node
 from venom_spore.execution import Executor, Limits
 from venom_spore.heartbeat import MIB, Heartbeat
-from venom_spore.machine import MachineReader, PsutilReader
+from venom_spore.machine import MachineReader, MachineReading, PsutilReader
 from venom_spore.sandbox import Sandbox
 from venom_spore.skills import SkillSet, load_skills
 from venom_spore.threads import ThreadRunner
@@ -113,7 +114,8 @@ class VenomSpore:
             hardware={
                 "cpu_count": machine.cpu_count,
                 "memory_mb": round(machine.memory_total_bytes / MIB),
-                "gpus": int(machine.gpu),
+                "gpus": max(int(machine.gpu), machine.gpu_count),
+                **_gpus_of(machine),
             },
         )
 
@@ -142,6 +144,13 @@ class VenomSpore:
             await self._hive.close()
         self._hive = self._sandbox = self._threads = self.worker = None
         self._stops = 0
+
+
+def _gpus_of(machine: MachineReading) -> dict[str, Any]:
+    """What else a profile says of GPUs, where there are any."""
+    if not machine.gpu_count:
+        return {}
+    return {"gpu_names": list(machine.gpu_names), "gpu_memory_mb": round(machine.gpu_memory_total_bytes / MIB)}
 
 
 async def serve(spore: VenomSpore) -> None:
