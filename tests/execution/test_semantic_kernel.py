@@ -20,12 +20,17 @@ from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_spore.skills import SkillSet
 
 WHY = "semantic-kernel is not installed; pip install 'venom-hive[semantic-kernel]' to run this test"
-kernels = pytest.importorskip("semantic_kernel", reason=WHY)
-openai = pytest.importorskip("openai", reason=WHY)
-open_ai = pytest.importorskip("semantic_kernel.connectors.ai.open_ai", reason=WHY)
-choice = pytest.importorskip("semantic_kernel.connectors.ai.function_choice_behavior", reason=WHY)
-contents = pytest.importorskip("semantic_kernel.contents", reason=WHY)
-failures = pytest.importorskip("semantic_kernel.exceptions", reason=WHY)
+# Loaded here, because the package's own modules warn of what they deprecate, and warnings are errors.
+for module in ("semantic_kernel", "semantic_kernel.connectors.ai.open_ai", "semantic_kernel.contents"):
+    pytest.importorskip(module, reason=WHY)
+
+# ruff: noqa: E402 - these are there only after the lines above have found the package
+from openai import AsyncOpenAI
+from semantic_kernel import Kernel
+from semantic_kernel.connectors.ai.function_choice_behavior import FunctionChoiceBehavior
+from semantic_kernel.connectors.ai.open_ai import OpenAIChatCompletion, OpenAIChatPromptExecutionSettings
+from semantic_kernel.contents import ChatHistory
+from semantic_kernel.exceptions import KernelInvokeException
 
 PATH = "/v1/chat/completions"
 skills = SkillSet()
@@ -54,7 +59,7 @@ async def web() -> AsyncIterator[Loopback]:
 
 @pytest.fixture
 def kernel(parallel: ParallelSkill) -> Any:
-    made = kernels.Kernel()
+    made = Kernel()
     made.add_plugin(parallel, plugin_name="ParallelSkill")
     return made
 
@@ -78,13 +83,11 @@ def architect(language: str) -> str:
 
 async def ask(kernel: Any, web: Loopback, prompt: str, question: str) -> str:
     """One turn with the model, which may use the plugin."""
-    async with openai.AsyncOpenAI(api_key="k", base_url=f"{web.address}/v1", max_retries=0) as client:
-        service = open_ai.OpenAIChatCompletion(ai_model_id="m", async_client=client)
-        history = contents.ChatHistory(system_message=prompt)
+    async with AsyncOpenAI(api_key="k", base_url=f"{web.address}/v1", max_retries=0) as client:
+        service = OpenAIChatCompletion(ai_model_id="m", async_client=client)
+        history = ChatHistory(system_message=prompt)
         history.add_user_message(question)
-        wanted = open_ai.OpenAIChatPromptExecutionSettings(
-            function_choice_behavior=choice.FunctionChoiceBehavior.Auto()
-        )
+        wanted = OpenAIChatPromptExecutionSettings(function_choice_behavior=FunctionChoiceBehavior.Auto())
         return str(await service.get_chat_message_content(history, wanted, kernel=kernel))
 
 
@@ -137,7 +140,7 @@ def test_the_plugin_says_enough_for_a_model_to_choose(kernel: Any) -> None:
 
 
 async def test_what_is_wrong_with_a_call_is_raised_through_the_kernel(kernel: Any) -> None:
-    with pytest.raises(failures.KernelInvokeException) as refused:
+    with pytest.raises(KernelInvokeException) as refused:
         await kernel.invoke(
             plugin_name="ParallelSkill", function_name="map_reduce", task_description="d", items="not json"
         )

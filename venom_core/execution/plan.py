@@ -83,6 +83,7 @@ def read_call(
         raise InvalidTask(f"task_description is a text, not {description!r:.60}")
     if "offered" in options:
         raise InvalidTask("a run decides by itself what is offered; leave that option out")
+    # A model gives empty text for what it leaves out.
     record = RunRecord(
         kind,
         len(items),
@@ -90,7 +91,7 @@ def read_call(
         description,
         # A model writes numbers as text where text is allowed too.
         parse_priority(int(priority) if isinstance(priority, str) and priority.isdecimal() else priority),
-        None if reduce is None else check_type(reduce),
+        check_type(reduce) if reduce else None,
         bool(skip_failed),
         options.get("timeout"),
         options.get("max_retries"),

@@ -21,7 +21,9 @@ from venom_core.infrastructure.task_store import WAITERS_MAX, TaskStore
 
 log = logging.getLogger("venom.broker")
 
+# Asking again about very many takes its time, so it is done the more rarely the more there are.
 RECHECK_S = 15.0
+RECHECKED_MAX = 5_000
 UNWAIT_S = 1.0
 ASKED_PER_CALL_MAX = 500
 PAUSE_S, PAUSE_MAX_S = 0.05, 1.0
@@ -199,7 +201,7 @@ class ResultWaiter:
     async def _keep_checking(self) -> None:
         """A message is only a hint: now and then the store is asked about everything that is waited for."""
         while True:
-            await asyncio.sleep(RECHECK_S)
+            await asyncio.sleep(RECHECK_S * max(1, len(self._inboxes) / RECHECKED_MAX))
             try:
                 await self._register_again()
             except StoreError as fault:
