@@ -44,6 +44,8 @@ async def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
         async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
             asked.append(host)
+            if host == "nowhere.invalid":
+                raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
             return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(coming)]
 
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo, raising=False)
@@ -187,9 +189,9 @@ async def test_when_the_first_address_does_not_answer_the_next_is_tried(
 
 
 async def test_a_name_that_leads_nowhere_is_one_sentence(own: Settings, resolve: Resolve) -> None:
-    with pytest.raises(ServiceFailed, match=r"the name 'nowhere\.invalid' cannot be resolved"):
-        await Web(own).fetch("http://nowhere.invalid/")
     resolve([])
+    with pytest.raises(ServiceFailed, match=r"the name 'nowhere\.invalid' cannot be resolved: Name or service"):
+        await Web(own).fetch("http://nowhere.invalid/")
     with pytest.raises(ServiceFailed, match="leads to no address"):
         await Web(own).fetch("http://empty.example/")
 
