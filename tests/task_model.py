@@ -6,16 +6,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from venom_core.domain.lane import claimed_by_type, home_lane, node_of
 from venom_core.domain.lifecycle import DEAD_LETTERS, TERMINAL, TaskEvent, TaskStatus, after
+from venom_core.infrastructure.placement_store import Assignment
 from venom_core.infrastructure.task_records import Lease
+
+RETURNS = frozenset({TaskEvent.RELEASE, TaskEvent.RETRY, TaskEvent.CRASH})
 
 
 @dataclass
 class ModelTask:
-    """One task; `arrival` is its place within its level, `due` its place among the delayed (0 = not delayed)."""
+    """One task; `arrival` is its place within its level, `due` its place among the delayed (0 = not delayed).
+
+    `lane` is where it stands or was claimed from, `entered` where it was enqueued; `note` the node it was given to, ""
+    once it was taken from that node, None if it was never placed.
+    """
 
     task_id: str
-    task_type: str
+    lane: str
     level: int
     partition: int
     status: TaskStatus = TaskStatus.PENDING
@@ -26,6 +34,8 @@ class ModelTask:
     wish: bool = False
     lease: Lease | None = None
     epoch: int = 0
+    entered: str = ""
+    note: str | None = None
 
     @property
     def place(self) -> tuple[int, int]:
@@ -48,7 +58,10 @@ class Model:
         task.status = after(task.status, event)
         if task.status is not TaskStatus.RUNNING:
             task.lease, task.epoch = None, 0
+        if event in RETURNS and node_of(task.lane) is not None:
+            task.lane, task.note = home_lane(task.lane), ""
         if task.status in TERMINAL:
+            task.note = None
             self.ended[task.status] += 1
             task.wish, task.due = False, 0
             task.failures = task.crashes = 0
@@ -80,20 +93,20 @@ class Model:
     def among(self, status: TaskStatus) -> list[ModelTask]:
         return [task for task in self.tasks.values() if task.status is status]
 
-    def line(self, partition: int, types: Iterable[str]) -> list[ModelTask]:
+    def line(self, partition: int, lanes: Iterable[str]) -> list[ModelTask]:
         """What is ready, in the order in which it is to be claimed."""
-        wanted = set(types)
+        wanted = set(lanes)
         ready = [
             task
             for task in self.among(TaskStatus.PENDING)
-            if task.partition == partition and not task.due and task.task_type in wanted
+            if task.partition == partition and not task.due and task.lane in wanted
         ]
         return sorted(ready, key=lambda task: task.place)
 
-    def delayed(self, partition: int, task_type: str) -> list[ModelTask]:
+    def delayed(self, partition: int, lane: str) -> list[ModelTask]:
         found = [
             task for task in self.tasks.values()
-            if task.due and task.partition == partition and task.task_type == task_type
+            if task.due and task.partition == partition and task.lane == lane
         ]  # fmt: skip
         return sorted(found, key=lambda task: task.due)
 
@@ -110,7 +123,7 @@ def names(tasks: Sequence[ModelTask]) -> list[str]:
     return [task.task_id for task in tasks]
 
 
-def disagreements(model: Model, content: dict[str, Any], partition: int, types: Sequence[str]) -> list[str]:
+def disagreements(model: Model, content: dict[str, Any], partition: int, lanes: Sequence[str]) -> list[str]:
     """Where the store's content and the model differ, in words; one partition."""
     mine = [task for task in model.tasks.values() if task.partition == partition]
 
@@ -137,28 +150,35 @@ def disagreements(model: Model, content: dict[str, Any], partition: int, types: 
         "runs to forget": ({entry[1:].decode() for entry in held("expiry") if entry[0] == 1}, set(counted)),
         "dead": (ids("dead"), those(*DEAD_LETTERS)),
         "cancel": (ids("cancel"), {task.task_id for task in mine if task.wish}),
+        "assigned": (
+            {key.decode(): Assignment.unpack(text).node for key, text in held("assigned").items()},
+            {task.task_id: task.note for task in mine if task.note is not None},
+        ),
         "tries": (tries, {t.task_id: f"{t.failures}.{t.crashes}" for t in mine if t.failures or t.crashes}),
     }
     heads: dict[bytes, float] = {}
+    placed: dict[bytes, float] = {}
     dues: dict[bytes, float] = {}
-    for task_type in types:
-        queue, later = held(f"queue:{task_type}"), held(f"later:{task_type}")
-        line = names(model.line(partition, [task_type]))
-        should[f"queue:{task_type}"] = ([key.decode() for key in queue], line)
-        should[f"later:{task_type}"] = (
-            [key.decode() for key in later],
-            names(model.delayed(partition, task_type)),
-        )
-        tokens = len(content.get(f"{partition}:wake:{task_type}", []))
-        should[f"wake:{task_type}"] = (tokens >= bool(line), tokens <= 1)
+    for lane in lanes:
+        queue, later = held(f"queue:{lane}"), held(f"later:{lane}")
+        line = names(model.line(partition, [lane]))
+        should[f"queue:{lane}"] = ([key.decode() for key in queue], line)
+        should[f"later:{lane}"] = ([key.decode() for key in later], names(model.delayed(partition, lane)))
+        tokens = len(content.get(f"{partition}:wake:{lane}", []))
+        should[f"wake:{lane}"] = (tokens >= bool(line), tokens <= 1)
         if queue:
-            heads[task_type.encode()] = min(queue.values())
+            (heads if claimed_by_type(lane) else placed)[lane.encode()] = min(queue.values())
         if later:
-            dues[task_type.encode()] = min(later.values())
+            dues[lane.encode()] = min(later.values())
     should["watch"] = (set(held("watch")) <= set(dues), True)
-    should["ready"], should["due"] = (held("ready"), heads), (held("due"), dues)
+    should["ready"], should["placed"], should["due"] = (
+        (held("ready"), heads),
+        (held("placed"), placed),
+        (held("due"), dues),
+    )
     any_tokens = len(content.get(f"{partition}:wake", []))
     should["wake"] = (any_tokens >= bool(heads), any_tokens <= 1)
+    should["dispatch"] = (len(content.get(f"{partition}:dispatch", [])) <= 1, True)
     return [
         f"{partition}:{name} holds {found}, not {wanted}" for name, (found, wanted) in should.items() if found != wanted
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -21,17 +19,19 @@ from hypothesis.stateful import (
 )
 from msgspec.structs import replace as refenced
 
+from tests.lane_lives import LANES, OWN, PICKS, TYPES, LaneLives
 from tests.servers import leaked_keys, sync_client
 from tests.stores import HOUR_MS, KEEP, PLENTY, Stores, end, ends_of, envelope, other, record, status_of
 from tests.task_model import Model, ModelTask, disagreements, names
 from venom_core.config import Settings
+from venom_core.domain.lane import WAITING, home_lane
 from venom_core.domain.lifecycle import TERMINAL, TaskEvent, TaskStatus
 from venom_core.infrastructure.embedded import EmbeddedServer
 from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.placement_store import PlacementStore
 from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.task_records import Lease, Settlement, TaskGroup, Verb
 
-TYPES = ["mail", "scan", "zip"]
 LIMITS = replace(KEEP, crashes_max=2)
 ENDS = {
     TaskStatus.COMPLETED: TaskEvent.COMPLETE,
@@ -42,10 +42,9 @@ SHARE = 32
 RUNS = ["run-a", "run.b"]
 HOWS = ["completed", "failed", "cancelled", "retry", "later", "back", "crash"]
 LEVELS = st.sampled_from([0, 2, 5, 6, 10])
-PICKS = st.integers(0, 10_000)
 
 
-class Lives(RuleBasedStateMachine):
+class Lives(LaneLives):
     """Random lives of tasks on one server; each example has a hive of its own."""
 
     def __init__(self, url: str, partitions: int) -> None:
@@ -55,6 +54,7 @@ class Lives(RuleBasedStateMachine):
         self.link = RedisLink(Settings.load(redis_url=url, hive_namespace=self.namespace))
         self.do(self.link.connect())
         self.stores = Stores(self.link, Keyspace(self.namespace, partitions))
+        self.lanes = PlacementStore(self.link, self.stores.space)
         self.model = Model()
         self.epochs = [self.do(self.stores.join(name)) for name in ("a", "b")]
         self.made = 0
@@ -65,10 +65,7 @@ class Lives(RuleBasedStateMachine):
         for task_type, count in zip(TYPES, counts, strict=True):
             self.enqueue(task_type, level, count, delayed=False, again=False)
         for partition in range(self.stores.space.partitions):
-            self.claim(0, 2, set(TYPES), "", again=False, pick=partition)
-
-    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
-        return self.runner.run(work)
+            self.claim(0, 2, set(TYPES), "", own=False, again=False, pick=partition)
 
     def teardown(self) -> None:
         self.do(self.link.close())
@@ -86,24 +83,21 @@ class Lives(RuleBasedStateMachine):
         return found[pick % len(found)] if found else None
 
     @rule(
-        task_type=st.sampled_from(TYPES),
-        level=LEVELS,
-        count=st.integers(1, 6),
-        delayed=st.booleans(),
-        again=st.booleans(),
-    )
-    def enqueue(self, task_type: str, level: int, count: int, delayed: bool, again: bool) -> None:
+        lane=st.sampled_from([*TYPES, WAITING, WAITING]), level=LEVELS, count=st.integers(1, 6),
+        delayed=st.booleans(), again=st.booleans(),
+    )  # fmt: skip
+    def enqueue(self, lane: str, level: int, count: int, delayed: bool, again: bool) -> None:
         # Of three tasks one is of no run, and the two runs may be open or not.
         ids = [f"{('t', 'run-a.', 'run.b.')[(self.made + at) % 3]}{self.made + at}" for at in range(count)]
         self.made += count
         # Redis orders what is due in the same millisecond by id; the model wants moments that differ.
         groups = []
         for task_id in ids:
-            task = ModelTask(task_id, task_type, level, self.stores.space.partition_of(task_id))
+            task = ModelTask(task_id, lane, level, self.stores.space.partition_of(task_id), entered=lane)
             self.model.tasks[task_id] = task
             (self.model.delay if delayed else self.model.line_up)(task)
             when = f"@{4 * 10**12 + task.due}" if delayed else "now"
-            groups.append(TaskGroup(task_type, level, when, [task_id], [envelope(task_id, level)]))
+            groups.append(TaskGroup(lane, level, when, [task_id], [envelope(task_id, level)]))
         for _ in range(1 + again):
             assert self.do(self.stores.tasks.enqueue(groups, PLENTY)) == {}
 
@@ -136,11 +130,13 @@ class Lives(RuleBasedStateMachine):
 
     @rule(
         node=st.integers(0, 1), count=st.integers(1, 8), types=st.sets(st.sampled_from(TYPES), min_size=1),
-        woken=st.sampled_from(["", "*", *TYPES]), again=st.booleans(), pick=PICKS,
+        woken=st.sampled_from(["", "*", *TYPES, OWN]), own=st.booleans(), again=st.booleans(), pick=PICKS,
     )  # fmt: skip
-    def claim(self, node: int, count: int, types: set[str], woken: str, again: bool, pick: int) -> None:
+    def claim(self, node: int, count: int, types: set[str], woken: str, own: bool, again: bool, pick: int) -> None:
         partition, epoch = pick % self.stores.space.partitions, self.epochs[node]
-        wanted = TYPES if woken == "*" else sorted(types | {woken} - {""})
+        wanted = TYPES if woken == "*" else sorted(types | {woken} - {"", OWN})
+        if woken != "*" and (own or woken == OWN):
+            wanted = [*wanted, OWN]
         if woken and not self.do(self.stores.take_token(woken, partition)):
             woken = ""
         for task_type in wanted:
@@ -157,24 +153,19 @@ class Lives(RuleBasedStateMachine):
         self.served[partition] += len(got)
         for task_id, lease in leases.items():
             task = self.model.tasks[task_id]
-            assert (lease.failures, lease.crashes) == (task.failures, task.crashes)
+            assert (lease.failures, lease.crashes, lease.given) == (task.failures, task.crashes, task.lane == OWN)
             assert lease.envelope == envelope(task_id, task.level)
             self.model.step(task, TaskEvent.CLAIM)
             task.lease, task.epoch = lease, epoch
         if again and got:
             repeated = self.do(self.stores.tasks.claim(partition, epoch, number, wanted, count, (woken, "")))
-            assert {lease.task_id for lease in repeated.leases} == set(got)
+            assert {lease.task_id: lease.given for lease in repeated.leases} == {it: leases[it].given for it in got}
 
-    def promote(self, partition: int, task_type: str) -> None:
-        for task in self.model.delayed(partition, task_type):
-            if task.due < 0:
-                self.model.line_up(task)
-
-    @rule(task_type=st.sampled_from(TYPES))
-    def time_passes(self, task_type: str) -> None:
+    @rule(lane=st.sampled_from(LANES))
+    def time_passes(self, lane: str) -> None:
         for partition in range(self.stores.space.partitions):
-            self.do(self.stores.make_due(task_type, partition))
-            delayed = self.model.delayed(partition, task_type)
+            self.do(self.stores.make_due(lane, partition))
+            delayed = self.model.delayed(partition, lane)
             for place, task in enumerate(delayed):
                 task.due = place - len(delayed)
 
@@ -200,12 +191,13 @@ class Lives(RuleBasedStateMachine):
 
     def settlement(self, task: ModelTask, how: str) -> Settlement:
         assert task.lease is not None
+        lane = home_lane(task.lane)
         if how in set(ENDS):
-            return end(task.lease, task.task_type, TaskStatus(how))
+            return end(task.lease, lane, TaskStatus(how))
         if how == "later":
-            return other(task.lease, "retry", HOUR_MS, task.task_type)
+            return other(task.lease, "retry", HOUR_MS, lane)
         verb: Verb = "retry" if how == "retry" else "back" if how == "back" else "crash"
-        return other(task.lease, verb, 0, task.task_type)
+        return other(task.lease, verb, 0, lane)
 
     def follow(self, task: ModelTask, how: str) -> None:
         if how in set(ENDS):
@@ -227,7 +219,7 @@ class Lives(RuleBasedStateMachine):
     def delay_in_store_order(self, task: ModelTask) -> None:
         """A delay counts from Redis' clock, so two of one millisecond are ordered by id: ask for the moments."""
         task.due = 1
-        key = self.stores.space.type_keys(task.partition, task.task_type)[1]
+        key = self.stores.space.type_keys(task.partition, task.lane)[1]
         order = [task_id.decode() for task_id in self.do(self.link.command("ZRANGE", key, 0, -1))]
         overdue = sum(self.model.tasks[task_id].due < 0 for task_id in order)
         for place, task_id in enumerate(order):
@@ -243,8 +235,8 @@ class Lives(RuleBasedStateMachine):
         held = task.lease
         batch = self.do(self.stores.tasks.look([task.task_id]))[task.task_id]
         assert (batch.held is None) == (held is None)
-        stale = end(_stale(task), task.task_type)
-        back = other(_stale(task), "back", b"", task.task_type)
+        stale = end(_stale(task), task.lane)
+        back = other(_stale(task), "back", b"", task.lane)
         answer = self.do(self.stores.tasks.settle(task.partition, self.epochs[0], self.number(), [stale, back], LIMITS))
         assert answer == ([stale, back], [])
         assert self.do(self.stores.tasks.note([(_stale(task), "progress", b"\x01")], HOUR_MS)) == [_stale(task)]
@@ -255,8 +247,10 @@ class Lives(RuleBasedStateMachine):
         if task is None:
             return
         gone = record(task.task_id, TaskStatus.CANCELLED)
-        answer = self.do(self.stores.tasks.cancel(task.task_id, [task.task_type], gone, LIMITS))
+        answer = self.do(self.stores.tasks.cancel(task.task_id, ["elsewhere"], gone, LIMITS))
         if task.status is TaskStatus.PENDING:
+            assert answer == "elsewhere"
+            answer = self.do(self.stores.tasks.cancel(task.task_id, ["elsewhere", task.lane], gone, LIMITS))
             assert answer == "cancelled"
             self.model.step(task, TaskEvent.CANCEL)
         elif task.status is TaskStatus.RUNNING:
@@ -270,7 +264,7 @@ class Lives(RuleBasedStateMachine):
         task = self.pick(pick, *TaskStatus)
         if task is None:
             return
-        answer = self.do(self.stores.tasks.requeue(task.task_id, task.task_type))
+        answer = self.do(self.stores.tasks.requeue(task.task_id, task.entered))
         if task.status not in TERMINAL:
             assert answer == "active"
         elif task.status is TaskStatus.COMPLETED:
@@ -278,6 +272,7 @@ class Lives(RuleBasedStateMachine):
         else:
             assert answer == "pending"
             self.model.step(task, TaskEvent.REQUEUE)
+            task.lane = task.entered
             self.model.line_up(task)
 
     @rule(node=st.integers(0, 1), again=st.booleans())
@@ -340,7 +335,7 @@ class Lives(RuleBasedStateMachine):
         content = self.do(self.stores.dump())
         faults = []
         for partition in range(self.stores.space.partitions):
-            faults += disagreements(self.model, content, partition, TYPES)
+            faults += disagreements(self.model, content, partition, LANES)
             for task_id, outcome in content.get(f"{partition}:outcome", {}).items():
                 if status_of(outcome) is not self.model.tasks[task_id.decode()].status:
                     faults.append(f"{task_id} ended otherwise")
