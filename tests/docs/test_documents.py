@@ -16,7 +16,7 @@ from tests.tidy.source import ROOT, Source, product_sources
 from venom_core.config import Settings
 from venom_core.domain.lifecycle import diagram
 
-_FOLDERS = "venom_core|venom_spore|tests|scripts|docs|benchmarks|requirements"
+_FOLDERS = "venom_core|venom_spore|tests|scripts|docs|benchmarks|chaos|requirements"
 _PATH = re.compile(rf"`((?:\./)?(?:{_FOLDERS})/[\w./-]*|[\w.-]+\.(?:md|toml|yml|example))`")
 _SETTING = re.compile(r"\b(?:HIVE|REDIS|NEXUS|VENOM)_[A-Z_]*[A-Z]\b")
 # Files that a document has its reader write, or that belong to another program.

@@ -1,0 +1,95 @@
+"""Scripts with a bug put in on purpose: what the checker must find. `CHAOS_MUTANT` gives a process one of them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from venom_core.infrastructure import scripts
+from venom_core.infrastructure.scripts import Script
+
+MUTANT = "CHAOS_MUTANT"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A bug: the text `right` of a script becomes `wrong`; the checker must name one of `rules`."""
+
+    script: str
+    right: str
+    wrong: str
+    rules: frozenset[str]
+
+
+MUTANTS: dict[str, Mutant] = {
+    "settle_without_fence": Mutant(
+        "SETTLE",
+        "if held[j] and string.sub(held[j], 1, size) == fence then",
+        "if held[j] or true then",
+        frozenset({"double_result", "stale_result"}),
+    ),
+    "settle_forgets_one": Mutant(
+        "SETTLE",
+        "if held[j] and string.sub(held[j], 1, size) == fence then",
+        "if j > 1 and j == amount then elseif held[j] and string.sub(held[j], 1, size) == fence then",
+        frozenset({"unended"}),
+    ),
+    "reaper_forgets_the_fence": Mutant(
+        "TAKE_BACK",
+        "if held and string.find(held, fence, 1, true) == 1 then",
+        "if held then",
+        frozenset({"two_holders"}),
+    ),
+    "reaper_forgets_the_lease": Mutant(
+        "TAKE_BACK",
+        "if tonumber(lease) >= now then return {'alive'} end",
+        "",
+        frozenset({"reaped_alive"}),
+    ),
+    "claim_without_lease": Mutant(
+        "CLAIM",
+        "if not asked_again and (not lease or tonumber(lease) < now) then",
+        "if false then",
+        frozenset({"claimed_dead"}),
+    ),
+    "claim_backwards": Mutant(
+        "CLAIM",
+        "local first = redis.call('ZRANGE', queue_of(i), 0, wanted - 1, 'WITHSCORES')",
+        "local first = redis.call('ZRANGE', queue_of(i), 0, wanted - 1, 'REV', 'WITHSCORES')",
+        frozenset({"order"}),
+    ),
+    "end_uncounted": Mutant(
+        "SETTLE",
+        "redis.call('HINCRBY', COUNT, 'ended_' .. mark, amount)",
+        "redis.call('HINCRBY', COUNT, 'ended_' .. mark, 1)",
+        frozenset({"counters"}),
+    ),
+    "crash_uncounted": Mutant(
+        "TAKE_BACK",
+        "crashes = crashes + 1",
+        "",
+        frozenset({"tries"}),
+    ),
+    "wish_left_behind": Mutant(
+        "SETTLE",
+        "redis.call('HDEL', CANCEL, unpack(ids))",
+        "",
+        frozenset({"residue"}),
+    ),
+}
+
+
+def mutated(mutant: Mutant) -> Script:
+    """The script with its bug; raises `ValueError` if the script does not say any more what is to be changed."""
+    right: Script = getattr(scripts, mutant.script)
+    if right.source.count(mutant.right) != 1:
+        raise ValueError(f"{right.name}.lua does not say once: {mutant.right}")
+    source = right.source.replace(mutant.right, mutant.wrong)
+    return replace(right, source=source, sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+def install(name: str) -> None:
+    """From now on this process sends the script with the bug of this name; none if it is empty."""
+    if name:
+        mutant = MUTANTS[name]
+        setattr(scripts, mutant.script, mutated(mutant))

@@ -1,0 +1,192 @@
+"""What must hold of every history, rule by rule; each gives the sentences about what breaks it.
+
+A rule never accuses on a maybe: where the history does not know whether a call was carried out, both are allowed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+
+from chaos.history import CRASHED, ENDS, RETRIED, TAKEN, Free, History, Hold, Life, Node, all_frees
+
+Fault = tuple[str, str]
+SHARE = 32
+MARKS = {"completed": "c", "failed": "f", "cancelled": "x", "quarantined": "q"}
+# How a task of a lane may end; any task may be quarantined after three crashes, or cancelled if somebody asked.
+ALLOWED = {
+    "hopeless": "f",
+    "hungry": "cf",
+    "strangled": "q",
+    "host_killer": "q",
+    "deaf": "cf",
+    "stubborn": "cf",
+}
+ALLOWED_ELSE = "c"
+CRASHES_MAX = 3
+
+
+def of_life(life: Life) -> Iterator[Fault]:
+    """All rules about one task."""
+    if life.level < 0 and life.mark:
+        yield "foreign", "is in Redis, but nobody enqueued it"
+        return
+    yield from _ends_once(life)
+    if life.holds:
+        yield from _held_by_one(life)
+    if life.mark in ENDS and life.mark:
+        yield from _ended_rightly(life)
+    yield from _bodies(life)
+
+
+def _ends_once(life: Life) -> Iterator[Fault]:
+    if life.acked and not life.mark:
+        yield "lost", "was acknowledged and is not in Redis any more"
+    elif life.mark == "-":
+        yield "unended", "is in Redis and has not ended"
+    sure_ends = [free for free in all_frees(life) if free.sure and free.mark in ENDS]
+    if len(sure_ends) > 1:
+        yield "double_result", f"{len(sure_ends)} ends were recorded: {', '.join(free.mark for free in sure_ends)}"
+    if life.told is not None and life.mark in ENDS:
+        status, token = life.told
+        if MARKS.get(status) != life.mark or (life.mark == "c" and token != life.token):
+            yield "told_otherwise", f"a caller heard {status} {token}, Redis says {life.mark} {life.token}"
+
+
+def _held_by_one(life: Life) -> Iterator[Fault]:
+    for hold in life.holds.values():
+        sure = [free for free in hold.frees if free.sure]
+        if len(sure) > 1:
+            ended = any(free.mark in ENDS for free in sure)
+            yield (
+                "stale_result" if ended else "fence_twice",
+                f"fence {hold.fence} was ended more than once: {' '.join(free.mark for free in sure)}",
+            )
+        if life.due_ms and hold.now and hold.now < life.due_ms - 1:
+            yield "early", f"was claimed {life.due_ms - hold.now} ms before it was due"
+    known = sorted((hold for hold in life.holds.values() if hold.sure), key=lambda hold: hold.now)
+    for hold, following in pairwise(known):
+        if hold.now < following.now:
+            yield from _gave_way(hold, following)
+
+
+def _gave_way(hold: Hold, following: Hold) -> Iterator[Fault]:
+    """One hold must have ended before the next began, and not for good."""
+    if not any(free.since <= following.until for free in hold.frees):
+        yield "two_holders", f"{following.fence} got it while {hold.fence} held it"
+    for free in hold.frees:
+        if free.sure and free.mark in ENDS and free.until < following.now * 1000:
+            yield "ran_after_end", f"{following.fence} got it after it had ended under {hold.fence}"
+
+
+def _ended_rightly(life: Life) -> Iterator[Fault]:
+    possible = [free for free in all_frees(life) if _may_end(free)]
+    if not any(life.sum in free.sums for free in possible):
+        yield "wrong_result", "the recorded end is none that anybody reported and had accepted"
+    crashes, maybe_crashes = _count(life, TAKEN + CRASHED)
+    failures, maybe_failures = _count(life, RETRIED)
+    allowed = ALLOWED.get(life.lane, ALLOWED_ELSE)
+    if crashes + maybe_crashes >= CRASHES_MAX:
+        allowed += "q"
+    if life.wished:
+        allowed += "x"
+    if life.mark not in allowed:
+        yield "wrong_status", f"ended as {life.mark}, a task of {life.lane} may end as {allowed}"
+    if life.mark in "cfq":
+        attempt, _, crashed = life.tries.partition(".")
+        if not failures + 1 <= int(attempt) <= failures + maybe_failures + 1:
+            yield "tries", f"counts attempt {attempt}, the history {failures + 1} to {failures + maybe_failures + 1}"
+        if not crashes <= int(crashed) <= crashes + maybe_crashes:
+            yield "tries", f"counts {crashed} crashes, the history {crashes} to {crashes + maybe_crashes}"
+
+
+def _may_end(free: Free) -> bool:
+    return free.mark in ENDS or free.mark in (TAKEN, CRASHED)
+
+
+def _count(life: Life, marks: str) -> tuple[int, int]:
+    """How many holds surely ended so, and how many more may have."""
+    sure = maybe = 0
+    for hold in life.holds.values():
+        of_kind = [free for free in hold.frees if free.mark in marks]
+        if any(free.sure for free in of_kind):
+            sure += 1
+        elif of_kind:
+            maybe += 1
+    return sure, maybe
+
+
+def _bodies(life: Life) -> Iterator[Fault]:
+    for body in life.bodies:
+        if body.fence and not (body.fence in life.holds and life.holds[body.fence].until):
+            yield "unclaimed_body", f"a body ran under {body.fence}, which nobody was given"
+    if life.mark == "c" and all(body.token != life.token for body in life.bodies):
+        yield "foreign_result", f"its result {life.token} was made by no body of it"
+
+
+def of_claims(history: History) -> Iterator[tuple[str, str, str]]:
+    """Order within a claim, as (rule, task id, sentence): most urgent first, and first in first out in a level."""
+    lives = history.lives
+    for claim in history.claims:
+        if not claim.ordered:
+            continue
+        # One task in so many is taken from a lower level first, so that none starves.
+        first = (claim.count + SHARE - 1) // SHARE
+        level = "z"
+        latest: dict[tuple[int, str], int] = {}
+        for task_id, mark in zip(claim.ids[first:], claim.marks[first:], strict=True):
+            if mark.lower() > level:
+                yield "order", task_id, f"level {ord(mark.lower()) - 97} came after {ord(level) - 97} in one claim"
+            level = mark.lower()
+            life = lives[task_id]
+            if mark.isupper() or life.due_ms:
+                continue
+            before = latest.get((life.caller, mark), 0)
+            if life.order < before:
+                yield "order", task_id, "was overtaken by a later one of its level in one claim"
+            latest[life.caller, mark] = max(before, life.order)
+
+
+def of_nodes(history: History) -> Iterator[Fault]:
+    """Leases: nobody is reaped alive, nobody claims after that, no epoch is given twice."""
+    for epoch, node in history.nodes.items():
+        node.renewed.sort()
+        if node.joins > 1:
+            yield "epoch_twice", f"epoch {epoch} was given {node.joins} times"
+    reaped: dict[int, int] = {}
+    for take in history.takes:
+        if take.forced or not take.sure:
+            continue
+        reaped[take.epoch] = min(take.until, reaped.get(take.epoch, take.until))
+        known = history.nodes.get(take.epoch)
+        if known is not None and (alive_ms := _alive_until(history, known, take.since)) * 1000 > take.until:
+            late = alive_ms - take.until // 1000
+            yield "reaped_alive", f"epoch {take.epoch} was reaped {late} ms before its lease ended"
+    for claim in history.claims:
+        if claim.epoch in reaped and claim.now * 1000 > reaped[claim.epoch] and not history.windows:
+            yield "claimed_dead", f"epoch {claim.epoch} claimed {len(claim.ids)} tasks after it was reaped"
+
+
+def _alive_until(history: History, node: Node, at: int) -> int:
+    """The ms until which a lease surely ran, as seen at a moment (µs); 0 if somebody may have ended it."""
+    place = bisect_right(node.renewed, at // 1000 - 1)
+    if not place or not node.lease_ms or (node.fenced and node.fenced <= at):
+        return 0
+    last = node.renewed[place - 1]
+    return last + node.lease_ms if history.sure(last * 1000, at) else 0
+
+
+def of_counters(history: History) -> Iterator[Fault]:
+    """The counters in Redis say what is in Redis."""
+    if not history.counts:
+        yield "counters", "were not looked at"
+        return
+    high, background, running, _dead, *ended = history.counts
+    if (high, background, running) != (0, 0, 0):
+        yield "counters", f"say {high}+{background} pending and {running} running when all has ended"
+    marks = Counter(life.mark for life in history.lives.values())
+    found = [marks[mark] for mark in "cfxq"]
+    if ended != found:
+        yield "counters", f"say {ended} completed, failed, cancelled, quarantined; there are {found}"
