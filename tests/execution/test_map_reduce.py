@@ -129,6 +129,16 @@ async def test_the_priority_and_the_options_reach_the_tasks(broker: MessageBroke
     assert (calm.priority, wide.priority, wide.task_type) == (2, 8, "parallel_task")
 
 
+async def test_what_a_model_writes_as_text_or_leaves_empty_is_understood(
+    settings: Settings, parallel: ParallelSkill
+) -> None:
+    async with running(skills, settings):
+        answer = await parallel.map_reduce("d", "[1]", priority="9", skill="", reduce="", run_id="model")
+    assert "reduced" not in json.loads(answer)
+    status = json.loads(await parallel.get_task_status("model.0"))
+    assert (status["task_type"], status["priority"]) == ("map_task", 9)
+
+
 async def test_the_status_of_a_task_is_json_without_its_payload(settings: Settings, parallel: ParallelSkill) -> None:
     async with running(skills, settings):
         await parallel.map_reduce("d", ["ż"], run_id="one")

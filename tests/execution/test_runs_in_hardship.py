@@ -11,7 +11,7 @@ import pytest
 from tests.hives import altered, running, until
 from tests.servers import PrivateServer, sync_client
 from venom_core.config import Settings
-from venom_core.errors import InvalidTask, SecurityError, StoreUnavailable
+from venom_core.errors import InvalidTask, SecurityError, StoreUnavailable, TaskExists
 from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.skills import SkillSet
@@ -22,6 +22,11 @@ skills = SkillSet()
 @skills.skill
 async def double(item: int) -> int:
     return item * 2
+
+
+@skills.skill
+async def total(results: list[int]) -> int:
+    return sum(results)
 
 
 def results(answer: str) -> list[Any]:
@@ -126,3 +131,25 @@ async def test_an_end_that_nobody_told_of_is_found_when_time_runs_out(
         answer = json.loads(await calling)
     assert (answer["summary"]["completed"], answer["results"][0]["result"]) == (1, 6)
     assert "note" not in answer
+
+
+async def test_a_run_over_many_partitions_is_folded_counted_resumed_and_cancelled(settings: Settings) -> None:
+    split = altered(settings, hive_partitions=5)
+    async with MessageBroker(split) as broker, running(skills, split):
+        parallel = ParallelSkill(broker)
+        answer = json.loads(
+            await parallel.map_reduce("d", list(range(70)), skill="double", reduce="total", run_id="split")
+        )
+        assert answer["reduced"] == sum(2 * n for n in range(70))
+        assert json.loads(await parallel.get_run_status("split"))["ended"] == 70
+        assert json.loads(await parallel.resume("split")) == answer
+        await parallel.map_reduce("d", list(range(9)), wait_timeout=0, skill="nowhere", run_id="lost")
+        assert json.loads(await parallel.cancel("lost"))["cancelled"] == 9
+        assert json.loads(await parallel.get_run_status("lost"))["ended"] == 9
+
+
+async def test_an_item_whose_id_is_taken_by_somebody_elses_task_is_refused(parallel: ParallelSkill) -> None:
+    await parallel.message_broker.enqueue_task("double", {"item": 7}, task_id="taken.1")
+    with pytest.raises(TaskExists, match=r"task taken\.1 exists with other content") as refused:
+        await parallel.map_reduce("d", [1, 2], skill="double", run_id="taken")
+    assert any("run taken stands with 0 to 2 of 2 items enqueued" in note for note in refused.value.__notes__)
