@@ -200,8 +200,8 @@ class _Reader:
         elif event.what == "ok":
             self._answered(self._open.pop(event.op), event)
         elif event.what == "fault":
-            call = self._open.pop(event.op)
-            if event.text not in _NOTHING_HAPPENED:
+            call = self._open.pop(event.op, None)
+            if call is not None and event.text not in _NOTHING_HAPPENED:
                 self._unanswered(call)
         else:
             getattr(self, "_on_" + event.what)(event)

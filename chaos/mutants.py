@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, replace
 
 from venom_core.infrastructure import scripts
@@ -88,8 +89,8 @@ def mutated(mutant: Mutant) -> Script:
     return replace(right, source=source, sha=hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
 
 
-def install(name: str) -> None:
-    """From now on this process sends the script with the bug of this name; none if it is empty."""
-    if name:
+def install() -> None:
+    """From now on this process sends the script with the bug that its environment names, if it names one."""
+    if name := os.environ.get(MUTANT):
         mutant = MUTANTS[name]
         setattr(scripts, mutant.script, mutated(mutant))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from chaos import mutants, recording
@@ -14,7 +13,7 @@ def main() -> int:
     """The command."""
     kind, name, *arguments = sys.argv[1:]
     recording.install(kind, name)
-    mutants.install(os.environ.get(mutants.MUTANT, ""))
+    mutants.install()
     if kind == "nexus":
         return nexus.main(["--name", name, *arguments])
     return spore.main(["--name", name, "--skills", "chaos.skills:skills", *arguments])

@@ -15,6 +15,7 @@ from redis import Redis
 from chaos.events import Recorder, here, level_mark, sum_of
 from venom_core import nexus
 from venom_core.domain.node import NodeLoad, NodeProfile
+from venom_core.errors import StoreError
 from venom_core.infrastructure import consumer, hive
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
@@ -56,9 +57,11 @@ class RecordingStore(TaskStore):
         self, link: RedisLink, keyspace: Keyspace, *, guard_replays: bool = False, recorder: Recorder | None = None
     ) -> None:
         super().__init__(link, keyspace, guard_replays=guard_replays)
-        self._run = _TimedRunner(link, keyspace).run
+        self._runner = _TimedRunner(link, keyspace)
+        self._run = self._runner.run
         self._recorder = recorder or here()
-        self._claims: set[tuple[int, int, int]] = set()
+        self._claims: dict[tuple[int, int, int], int] = {}
+        self._claimed: tuple[int, int, int] = (0, 0, 0)
 
     async def enqueue(self, groups: Sequence[TaskGroup], queued_max: int) -> dict[str, bytes]:
         write = self._recorder.write
@@ -86,20 +89,40 @@ class RecordingStore(TaskStore):
         count: int,
         hints: tuple[str, str] = ("", ""),
     ) -> Batch:
-        write = self._recorder.write
-        # What is asked again is found in the running table, in no order.
-        again = (partition, epoch, number) in self._claims
-        self._claims = {claim for claim in self._claims if claim[0] != partition} | {(partition, epoch, number)}
-        call = write("claim", epoch=epoch, number=number, count=count, text="again" if again else "")
+        call = self._asked_to_claim(partition, epoch, number, count)
         try:
-            batch = await super().claim(partition, epoch, number, types, count, hints)
+            return await super().claim(partition, epoch, number, types, count, hints)
         except BaseException as fault:
+            self._failed([call], fault)
+            raise
+
+    def claim_command(
+        self, partition: int, epoch: int, number: int, types: Sequence[str], count: int, watched: str
+    ) -> tuple[Argument, ...]:
+        self._asked_to_claim(partition, epoch, number, count)
+        return super().claim_command(partition, epoch, number, types, count, watched)
+
+    def _asked_to_claim(self, partition: int, epoch: int, number: int, count: int) -> int:
+        # What is asked again is found in the running table, in no order.
+        claim = (partition, epoch, number)
+        text, self._claimed = "again" if claim == self._claimed else "", claim
+        call = self._recorder.write("claim", epoch=epoch, number=number, count=count, text=text)
+        self._claims[claim] = call
+        return call
+
+    def read_claim(self, partition: int, epoch: int, number: int, reply: Any) -> Batch:  # type: ignore[override]  # it is called on the store
+        """What a claim brought, written down."""
+        call = self._claims.pop((partition, epoch, number))
+        try:
+            batch = TaskStore.read_claim(partition, epoch, number, reply)
+        except StoreError as fault:
             self._failed([call], fault)
             raise
         marks = "".join(
             level_mark(lease.envelope[3], tried=lease.failures + lease.crashes > 0) for lease in batch.leases
         )
-        write("ok", op=call, now=batch.now_ms, ids=tuple(lease.task_id for lease in batch.leases), marks=marks)
+        ids = tuple(lease.task_id for lease in batch.leases)
+        self._recorder.write("ok", op=call, now=batch.now_ms, ids=ids, marks=marks)
         return batch
 
     async def settle(

@@ -1,0 +1,76 @@
+"""Runs the storms: ./chaos/run [--seed N] [--short] [--only NAME] [--tasks N]"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from chaos.checker import Verdict
+from chaos.scenarios import SCENARIOS
+from chaos.storm import Scale, Scenario, storm
+
+SHORT_TASKS, SHORT_S = 1_200, 4.0
+LONG_TASKS, LONG_S = 30_000, 30.0
+PATIENCE_LONG = 12.0
+# At most so many tasks a second, which two slow cores can do beside writing the history.
+TASKS_PER_S = 2_500
+
+
+def main() -> int:
+    """The command; 1 if a rule was broken."""
+    chosen = _parse()
+    seed = chosen.seed or str(secrets.randbelow(10**9))
+    tasks = chosen.tasks or (SHORT_TASKS if chosen.short else LONG_TASKS)
+    seconds = max(SHORT_S if chosen.short else LONG_S, tasks / TASKS_PER_S)
+    scale = Scale(seed, tasks, seconds, 1.0 if chosen.short else PATIENCE_LONG)
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    print(f"seed {seed}, {tasks:,} tasks and {seconds:g} s of bad weather a storm", flush=True)
+    broken = [name for name in chosen.only or SCENARIOS if not _happen(SCENARIOS[name], scale, folder)]
+    if broken:
+        print(f"broken: {', '.join(broken)}; the histories are in {folder}")
+        print(f"again: ./chaos/run --seed {seed}{' --short' if chosen.short else ''} --only {broken[0]}")
+        return 1
+    if not chosen.keep:
+        shutil.rmtree(folder)
+    return 0
+
+
+def _happen(scenario: Scenario, scale: Scale, folder: Path) -> bool:
+    """One line about one storm, and the first sentences against it."""
+    begun = time.monotonic()
+    verdict = storm(scenario, scale, folder / scenario.name)
+    print(
+        f"{'clean ' if verdict.clean else 'BROKEN'} {scenario.name:24}{_figures(verdict)}  {_took(begun)}", flush=True
+    )
+    for sentence in verdict.sentences:
+        print(f"       {sentence}", flush=True)
+    return verdict.clean
+
+
+def _figures(verdict: Verdict) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in verdict.figures.items() if count)
+
+
+def _took(begun: float) -> str:
+    return f"({time.monotonic() - begun:.1f} s)"
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="chaos/run", description="Breaks a hive in every way and judges it.")
+    parser.add_argument("--seed", default="", help="repeat the blows of an earlier run")
+    parser.add_argument("--short", action="store_true", help="a few seconds of each storm")
+    parser.add_argument(
+        "--only", action="append", choices=SCENARIOS, metavar="NAME", help="this storm; may be repeated"
+    )
+    parser.add_argument("--tasks", type=int, default=0, metavar="N", help="tasks a storm")
+    parser.add_argument("--keep", action="store_true", help="keep the histories of clean storms too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

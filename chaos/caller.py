@@ -1,0 +1,91 @@
+"""A caller as a process: `python -m chaos.caller PLAN`. Enqueues until everything is acknowledged, cancels, waits.
+
+It may be killed at any moment and started again: its ids and contents are the same each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import msgspec
+
+from chaos import mutants, recording
+from chaos.events import here
+from chaos.mix import Chunk, Plan, chunks
+from venom_core.config import Settings
+from venom_core.errors import StoreError, UnknownTask
+from venom_core.event_loop import run
+from venom_core.infrastructure.message_broker import MessageBroker
+
+PAUSE_S = 0.1
+WAITS_S = 600.0
+
+
+class Caller:
+    """One caller and what it waits for."""
+
+    def __init__(self, broker: MessageBroker, plan: Plan) -> None:
+        self._broker, self._plan = broker, plan
+        self._loop = asyncio.get_running_loop()
+        self._begun_s = self._loop.time()
+
+    async def work(self) -> None:
+        """Everything in the plan, and hear how the first task of each chunk ended."""
+        async with asyncio.TaskGroup() as group:
+            for chunk in chunks(self._plan):
+                await asyncio.sleep(max(self._begun_s + chunk.at_s - self._loop.time(), 0))
+                await self._enqueue(chunk)
+                group.create_task(self._follow(chunk.ids[0]))
+                if chunk.recipe.unwanted:
+                    group.create_task(self._cancel(chunk.ids))
+
+    async def _enqueue(self, chunk: Chunk) -> None:
+        recipe = chunk.recipe
+        while True:
+            try:
+                await self._broker.enqueue_many(
+                    recipe.task_type, [recipe.payload] * len(chunk.ids), task_ids=chunk.ids, **recipe.options
+                )
+            except StoreError:
+                await asyncio.sleep(PAUSE_S)
+            else:
+                return
+
+    async def _cancel(self, ids: list[str]) -> None:
+        for task_id in ids[1:]:
+            try:
+                await self._broker.cancel_task(task_id)
+            except (StoreError, UnknownTask):
+                await asyncio.sleep(PAUSE_S)
+
+    async def _follow(self, task_id: str) -> None:
+        try:
+            task = await self._broker.wait_for(task_id, WAITS_S)
+        except UnknownTask:
+            here().write("told", ids=(task_id,), text="unknown")
+            return
+        if task is not None:
+            token = task.result if isinstance(task.result, int) else 0
+            here().write("told", ids=(task_id,), text=str(task.status), token=token)
+
+
+async def _work(plan: Plan) -> None:
+    async with MessageBroker(Settings.load()) as broker:
+        await Caller(broker, plan).work()
+
+
+def main() -> int:
+    """The command; 1 if the server was away from the beginning: start it again."""
+    plan = msgspec.json.decode(sys.argv[1], type=Plan)
+    recording.install("caller", plan.prefix)
+    mutants.install()
+    try:
+        run(_work(plan))
+    except StoreError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""What callers enqueue: recipes, and chunks of them in an order that a seed decides."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A kind of task: its type, payload and options, how many come at a time, and whether it is cancelled again."""
+
+    task_type: str
+    payload: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    size: int = 1
+    unwanted: bool = False
+
+
+RECIPES: dict[str, Recipe] = {
+    "brief": Recipe("brief", size=30),
+    "urgent": Recipe("brief", options={"priority": 8}, size=15),
+    "nap": Recipe("nap", {"seconds": 0.05}, size=6),
+    "long": Recipe("nap", {"seconds": 0.8}, size=2),
+    "flaky": Recipe("flaky", size=3),
+    "hopeless": Recipe("hopeless", options={"max_retries": 0}, size=2),
+    "later": Recipe("brief", options={"delay": 0.4}, size=6),
+    "unwanted": Recipe("nap", {"seconds": 0.3}, size=4, unwanted=True),
+    "placed": Recipe("brief", options={"requirements": {"tags": ["storm"]}}, size=6),
+    "threaded": Recipe("threaded", {"seconds": 0.02}, size=10),
+    "child": Recipe("child", {"seconds": 0.02}, size=4),
+    "deaf": Recipe("deaf", {"seconds": 2.0}),
+    "gripping": Recipe("gripping", {"seconds": 2.0}),
+    "stubborn": Recipe("stubborn", {"seconds": 60.0}),
+    "hungry": Recipe("hungry", {"mib": 512}, {"max_retries": 0}),
+    "strangled": Recipe("strangled"),
+    "host_killer": Recipe("host_killer"),
+}
+USUAL = {"brief": 20, "urgent": 10, "nap": 8, "flaky": 4, "hopeless": 1, "later": 6, "unwanted": 3, "placed": 4}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What one caller does: so many tasks in about so many seconds, with ids that begin alike; `mix` = weights."""
+
+    prefix: str
+    seed: str
+    tasks: int
+    seconds: float
+    mix: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tasks of one kind, enqueued by one call; `at_s` seconds after the start at the earliest."""
+
+    recipe: Recipe
+    ids: list[str]
+    at_s: float
+
+
+def chunks(plan: Plan) -> Iterator[Chunk]:
+    """The same for the same plan, so that a caller that was killed can begin anew."""
+    rng, made = random.Random(plan.seed + plan.prefix), 0
+    names, weights = list(plan.mix), list(plan.mix.values())
+    while made < plan.tasks:
+        recipe = RECIPES[rng.choices(names, weights)[0]]
+        size = min(recipe.size, plan.tasks - made)
+        ids = [f"{plan.prefix}-{number:07d}" for number in range(made, made + size)]
+        yield Chunk(recipe, ids, plan.seconds * made / plan.tasks)
+        made += size

@@ -1,0 +1,72 @@
+"""The storms by name."""
+
+from __future__ import annotations
+
+from chaos import weather
+from chaos.storm import Scenario
+
+_ALL = (
+    Scenario("fair", "nothing breaks", weather.fair, mix={"threaded": 2, "child": 2}),
+    Scenario("spores_killed", "SIGKILL of a Spore every second", weather.spores_killed, mix={"long": 4}),
+    Scenario("leaders_killed", "SIGKILL of the leading Nexus every second", weather.leaders_killed, nexuses=2),
+    Scenario("spores_frozen", "SIGSTOP of a Spore past its lease", weather.spores_frozen, mix={"long": 4}),
+    Scenario(
+        "loop_blocked",
+        "tasks block the event loop, or hold the interpreter's lock, past the lease",
+        weather.fair,
+        mix={"deaf": 2, "gripping": 2, "long": 2},
+        environment={"HIVE_ZOMBIE_TASK_TIMEOUT": "1"},
+        share=0.4,
+    ),
+    Scenario(
+        "memory_eaten",
+        "process tasks over their memory limit, or killed as by the kernel",
+        weather.fair,
+        mix={"hungry": 3, "strangled": 3, "child": 5},
+        share=0.3,
+    ),
+    Scenario(
+        "hosts_killed",
+        "tasks that kill their Spore",
+        weather.harmful_tasks,
+        mix={"host_killer": 1},
+        share=0.5,
+    ),
+    Scenario("server_killed_always", "SIGKILL of the server, fsync always", weather.server_killed, fsync="always"),
+    Scenario(
+        "server_killed_everysec",
+        "SIGKILL of the server and 1 s of writes lost, fsync everysec",
+        weather.server_killed,
+        fsync="everysec",
+    ),
+    Scenario(
+        "server_killed_no",
+        "SIGKILL of the server and 3 s of writes lost, fsync no",
+        weather.server_killed,
+        fsync="no",
+    ),
+    Scenario("server_stalled", "SIGSTOP of the server past all leases", weather.server_stalled, mix={"long": 2}),
+    Scenario("memory_full", "the server's memory is full (noeviction)", weather.memory_full),
+    Scenario("connections_killed", "CLIENT KILL of everybody, five times a second", weather.connections_killed),
+    Scenario("scripts_flushed", "SCRIPT FLUSH, twenty times a second", weather.scripts_flushed),
+    Scenario("rolling_restart", "each Spore in turn is drained and replaced", weather.rolling_restart, mix={"long": 2}),
+    Scenario("grow_and_shrink", "1 Spore, 10, and 1 again", weather.grow_and_shrink, spores=1, mix={"long": 2}),
+    Scenario(
+        "stubborn_drain",
+        "Spores leave while a task ignores it",
+        weather.stubborn_drain,
+        mix={"stubborn": 1, "long": 2},
+        environment={"HIVE_DRAIN_TIMEOUT": "0.5"},
+        share=0.3,
+    ),
+    Scenario("callers_killed", "SIGKILL of callers while they enqueue and wait", weather.callers_killed),
+    Scenario(
+        "everything",
+        "all of this, mixed, fsync always",
+        weather.everything,
+        nexuses=2,
+        fsync="always",
+        mix={"long": 2, "child": 1, "threaded": 2},
+    ),
+)
+SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

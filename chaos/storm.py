@@ -1,0 +1,229 @@
+"""One storm: a hive under load, blows, calm, a last look, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis
+
+from chaos.checker import Verdict, judge
+from chaos.events import Recorder
+from chaos.fleet import CALLER, NEXUS, SPORE, Fleet, Node
+from chaos.look import look
+from chaos.mix import USUAL, Plan
+from chaos.server import StormServer
+from venom_core.infrastructure.keys import Keyspace
+
+NAMESPACE = "storm"
+CALLERS = 2
+DRAINED_WITHIN_S = 90.0
+POLL_S = 0.05
+# Long enough that nothing is forgotten before the last look.
+KEEPS = {
+    "HIVE_RESULT_TTL": "864000",
+    "HIVE_DEAD_LETTERS_MAX": "1000000",
+    "HIVE_PROFILE": "fast",
+    "HIVE_NAMESPACE": NAMESPACE,
+    "HIVE_LOG_LEVEL": "WARNING",
+}
+
+Weather = Callable[["Storm"], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A storm as it is meant: what it says, its weather, and what it needs. `mix` comes on top of the usual tasks."""
+
+    name: str
+    says: str
+    weather: Weather
+    spores: int = 3
+    nexuses: int = 1
+    fsync: str = ""
+    mix: dict[str, int] = field(default_factory=dict)
+    usual: bool = True
+    concurrency: int = 8
+    environment: dict[str, str] = field(default_factory=dict)
+    share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large: tasks a scenario, seconds of bad weather; `patience` multiplies what single blows last."""
+
+    seed: str
+    tasks: int
+    seconds: float
+    patience: float = 1.0
+
+
+class Storm:
+    """The hive, and what may be done to it."""
+
+    def __init__(self, scenario: Scenario, scale: Scale, folder: Path) -> None:
+        self.scenario, self.scale = scenario, scale
+        self.rng = random.Random(f"{scale.seed}-{scenario.name}")
+        self.seconds = scale.seconds
+        self.recorder = Recorder(folder / "conductor.jsonl")
+        # The path of a socket may not be long.
+        self._server_folder = tempfile.TemporaryDirectory(prefix="vs")
+        self.server = StormServer(Path(self._server_folder.name), scenario.fsync)
+        environment = KEEPS | {"REDIS_URL": self.server.url} | scenario.environment
+        arguments = ("--concurrency", str(scenario.concurrency), "--tags", "storm")
+        self.fleet = Fleet(folder, environment, self.recorder, arguments)
+        self.client = self.server.client()
+        self._begun_s = 0.0
+
+    # ------------------------------------------------------------------------------------- for the weather
+
+    @property
+    def rages(self) -> bool:
+        """Whether bad weather is to go on."""
+        return time.monotonic() - self._begun_s < self.seconds
+
+    async def pause(self, least_s: float, most_s: float) -> None:
+        """A random while."""
+        await asyncio.sleep(self.rng.uniform(least_s, most_s))
+
+    def blow(self, text: str) -> None:
+        """Write down what is done."""
+        self.recorder.write("blow", text=text)
+
+    def spores(self) -> list[Node]:
+        """The Spores that run."""
+        return self.fleet.living(SPORE)
+
+    def any_spore(self) -> Node | None:
+        """One of them."""
+        running = self.spores()
+        return self.rng.choice(running) if running else None
+
+    def leader(self) -> Node | None:
+        """The Nexus that leads."""
+        with suppress(redis.RedisError):
+            text = self.client.get(Keyspace(NAMESPACE, 1).key(0, "leader"))
+            if isinstance(text, bytes):
+                return self.fleet.nodes.get(text.decode().partition("~")[0])
+        return None
+
+    def lost(self, window: tuple[int, int] | None) -> None:
+        """The server may have lost what it said within a window."""
+        if window is not None:
+            self.recorder.write("rollback", since=window[0], until=window[1])
+
+    # ------------------------------------------------------------------------------------------ the whole
+
+    async def run(self) -> None:
+        """Start, let it storm, let it end."""
+        for _ in range(self.scenario.nexuses):
+            self.fleet.nexus()
+        for _ in range(self.scenario.spores):
+            self.fleet.spore()
+        for number in range(CALLERS):
+            self.fleet.caller(self._plan(number))
+        await self._until(lambda: self._nodes_joined() >= self.scenario.spores + self.scenario.nexuses)
+        self._begun_s = time.monotonic()
+        callers = asyncio.create_task(self._callers())
+        await self.scenario.weather(self)
+        await self._calm()
+        drained = await self._until(lambda: callers.done() and self._drained())
+        if not drained:
+            self.recorder.write("residue", text=f"not everything ended within {DRAINED_WITHIN_S:g} s of calm")
+            callers.cancel()
+        await self._leave()
+
+    def _plan(self, number: int) -> Plan:
+        mix = (USUAL if self.scenario.usual else {}) | self.scenario.mix
+        tasks = round(self.scale.tasks * self.scenario.share / CALLERS)
+        return Plan(f"c{number}", self.scale.seed + self.scenario.name, max(tasks, 1), self.seconds * 0.9, mix)
+
+    async def _callers(self) -> None:
+        """Who dies in the middle begins anew."""
+        while True:
+            for node in [node for node in self.fleet.nodes.values() if node.kind == CALLER]:
+                if not node.alive and node.process.returncode:
+                    self.fleet.again(node)
+            if all(node.process.poll() == 0 for node in self.fleet.nodes.values() if node.kind == CALLER):
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def _calm(self) -> None:
+        """Whatever was broken is whole again: a server, a Nexus, and as many Spores as in the beginning."""
+        self.server.start_again()
+        for node in self.fleet.nodes.values():
+            if node.frozen:
+                self.fleet.thaw(node)
+        for _ in range(self.scenario.spores - len(self.spores())):
+            self.fleet.spore()
+        for _ in range(self.scenario.nexuses - len(self.fleet.living(NEXUS))):
+            self.fleet.nexus()
+
+    def _living(self) -> int:
+        return len(self.spores()) + len(self.fleet.living(NEXUS))
+
+    def _nodes_joined(self) -> int:
+        with suppress(redis.RedisError):
+            joined: object = self.client.zcard(Keyspace(NAMESPACE, 1).key(0, "lease"))
+            assert isinstance(joined, int)
+            return joined
+        return -1
+
+    def _drained(self) -> bool:
+        """Nothing waits, nothing runs, every dead node is struck off; a Spore that died of its task comes back."""
+        for node in [node for node in self.fleet.nodes.values() if node.kind == SPORE and not node.alive]:
+            if len(self.spores()) < self.scenario.spores:
+                self.fleet.again(node)
+        space = Keyspace(NAMESPACE, 1)
+        with suppress(redis.RedisError):
+            counts = self.client.hmget(space.key(0, "count").decode(), ["high", "background"])
+            waits = sum(int(count or 0) for count in counts)
+            running = self.client.hlen(space.key(0, "run").decode())
+            return waits == 0 and running == 0 and self._nodes_joined() == self._living()
+        return False
+
+    async def _until(self, met: Callable[[], bool]) -> bool:
+        end_s = time.monotonic() + DRAINED_WITHIN_S
+        while not met():
+            if time.monotonic() > end_s:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    async def _leave(self) -> None:
+        late = await self.fleet.drain(*self.spores(), *self.fleet.living(NEXUS))
+        for node in late:
+            self.recorder.write("residue", text=f"{node.name} did not leave when it was told to")
+        for node in self.fleet.nodes.values():
+            if node.kind != CALLER and b"Traceback" in (self.fleet.folder / f"{node.name}.log").read_bytes():
+                self.recorder.write("residue", text=f"{node.name} logged a traceback")
+        look(self.client, NAMESPACE, self.recorder)
+
+    def close(self) -> None:
+        """End everything."""
+        self.fleet.close()
+        self.client.close()
+        self.server.close()
+        self.recorder.close()
+        self._server_folder.cleanup()
+
+
+def storm(scenario: Scenario, scale: Scale, folder: Path) -> Verdict:
+    """Let a scenario happen in a folder and judge it."""
+    folder.mkdir(parents=True)
+
+    async def happen() -> None:
+        made = Storm(scenario, scale, folder)
+        try:
+            await made.run()
+        finally:
+            made.close()
+
+    asyncio.run(happen())
+    return judge(folder)
