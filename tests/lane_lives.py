@@ -38,21 +38,23 @@ class LaneLives(RuleBasedStateMachine):
                 self.model.line_up(task)
 
     @rule(
-        out_of=st.sampled_from(LANES), into=st.sampled_from([WAITING, OWN]), picks=st.sets(PICKS), again=st.booleans()
-    )
-    def assign(self, out_of: str, into: str, picks: set[int], again: bool) -> None:
+        out_of=st.sampled_from(["", "", "", *LANES]), into=st.sampled_from([WAITING, OWN, OWN]),
+        picks=st.lists(PICKS, min_size=1, max_size=8), again=st.booleans(),
+    )  # fmt: skip
+    def assign(self, out_of: str, into: str, picks: list[int], again: bool) -> None:
+        """Mostly out of the lanes in which the tasks are, as far as they are pending at all."""
         for partition in range(self.stores.space.partitions):
             every = [task for task in self.model.tasks.values() if task.partition == partition]
             chosen = {every[pick % len(every)].task_id: every[pick % len(every)] for pick in picks if every}
             note = Assignment(node_of(into) or "", Requirements())
-            moves = [Move(task_id, out_of, into, note) for task_id in chosen]
-            standing = {task.task_id for task in self.model.line(partition, [out_of])}
-            moved = [move for move in moves if move.task_id in standing]
+            moves = [Move(task_id, out_of or task.lane, into, note) for task_id, task in chosen.items()]
+            moved = [it for it in moves if chosen[it.task_id] in self.model.line(partition, [it.source])]
             assert self.do(self.lanes.move(partition, moves)) == moved
+            stays = [move for move in moved if move.source == into]
             for move in moved:
                 chosen[move.task_id].lane, chosen[move.task_id].note = into, note.node
             if again:
-                assert self.do(self.lanes.move(partition, moves)) == (moved if out_of == into else [])
+                assert self.do(self.lanes.move(partition, moves)) == stays
 
     @rule()
     def recall(self) -> None:

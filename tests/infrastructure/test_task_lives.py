@@ -66,6 +66,10 @@ class Lives(LaneLives):
             self.enqueue(task_type, level, count, delayed=False, again=False)
         for partition in range(self.stores.space.partitions):
             self.claim(0, 2, set(TYPES), "", own=False, again=False, pick=partition)
+        self.enqueue(WAITING, level, 6, delayed=False, again=False)
+        self.assign(WAITING, OWN, list(range(self.made)), again=False)
+        for partition in range(self.stores.space.partitions):
+            self.claim(0, 2, set(), "", own=True, again=False, pick=partition)
 
     def teardown(self) -> None:
         self.do(self.link.close())
@@ -129,13 +133,13 @@ class Lives(LaneLives):
             assert self.do(self.stores.tasks.enqueue([group], PLENTY)) == {task.task_id: mine}
 
     @rule(
-        node=st.integers(0, 1), count=st.integers(1, 8), types=st.sets(st.sampled_from(TYPES), min_size=1),
+        node=st.integers(0, 1), count=st.integers(1, 8), types=st.sets(st.sampled_from(TYPES)),
         woken=st.sampled_from(["", "*", *TYPES, OWN]), own=st.booleans(), again=st.booleans(), pick=PICKS,
     )  # fmt: skip
     def claim(self, node: int, count: int, types: set[str], woken: str, own: bool, again: bool, pick: int) -> None:
         partition, epoch = pick % self.stores.space.partitions, self.epochs[node]
         wanted = TYPES if woken == "*" else sorted(types | {woken} - {"", OWN})
-        if woken != "*" and (own or woken == OWN):
+        if woken != "*" and (own or woken == OWN or not wanted):
             wanted = [*wanted, OWN]
         if woken and not self.do(self.stores.take_token(woken, partition)):
             woken = ""
