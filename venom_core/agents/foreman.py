@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections import Counter
 from typing import Any
 
 from venom_core.agents.crew import Crew
@@ -95,11 +96,13 @@ class ForemanAgent:
         if seen.outcome is not None or seen.held is not None:
             return None
         body = open_task(hive.seal, task_id, seen.envelope)
-        own, beyond = Requirements.parse(body.requirements), asked.merged(Assignment.unpack(seen.assigned).needs)
+        before = Assignment.unpack(seen.assigned)
+        own, beyond = Requirements.parse(body.requirements), asked.merged(before.needs)
         if own.node and asked.node not in ("", own.node):
             raise InvalidTask(f"task {task_id} was enqueued for {own.node!r}; it cannot be given to {asked.node!r}")
         await self.node_manager.refresh()
-        nodes, given = self.node_manager.list_nodes(online_only=True), await hive.placement.given()
+        nodes, given = self.node_manager.list_nodes(online_only=True), Counter(await hive.placement.given())
+        given.subtract({before.node: 1})  # It is not in its own way.
         node = choose(own.merged(beyond), body.task_type, nodes, given)
         target, name = (WAITING, "") if node is None else (own_lane(node.profile.name), node.profile.name)
         # One that stands there already is moved as well: what was asked is noted with the move.
