@@ -80,6 +80,25 @@ async def running(
             await spore.disconnect()
 
 
+async def stop_claiming(*spores: Running) -> None:
+    """These sleeping Spores claim nothing more, as if all their slots were taken; the server knows it too."""
+    for spore in spores:
+        one_at_a_time = spore.worker._claimer._wake._one_at_a_time
+        await until(one_at_a_time.locked)
+        spore.worker._pace.slots = 0
+        spore.worker._claimer.disturb()
+        async with one_at_a_time:  # given up by whoever slept
+            pass
+        # What was sent after a line was closed is answered after the server saw that.
+        await spore.worker.hive.link.command("PING")
+
+
+def claim_again(spore: Running, slots: int) -> None:
+    """The reverse of `stop_claiming`."""
+    spore.worker._pace.slots = slots
+    spore.worker.attempts.freed.set()
+
+
 async def until(met: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     """Wait for a state that announces itself to nobody."""
     async with asyncio.timeout(within_s):

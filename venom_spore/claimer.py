@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
 
-from venom_core.errors import StoreError
+from venom_core.errors import LeaseLost, StoreError
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.hive import Hive
+from venom_core.infrastructure.scripts import Argument
 from venom_core.infrastructure.task_records import Batch
+from venom_core.infrastructure.task_store import ANY_LANE
 from venom_core.infrastructure.wakeup import WakeLists
 
 log = logging.getLogger("venom.spore")
@@ -84,24 +87,59 @@ class Claimer:
     async def pass_on(self) -> None:
         """Leave the tokens that woke this node to others; the next claim looks at those lanes all the same."""
         for partition, lane in self._woken.items():
-            await self._placement.pass_on(partition, lane)
+            if lane != ANY_LANE:
+                await self._placement.pass_on(partition, lane)
 
     def disturb(self) -> None:
         """End the present sleep, or the next one before it begins."""
         self._disturbed.set()
 
-    async def sleep(self) -> None:
-        """Block until there may be work or somebody disturbs."""
+    async def sleep(self, epoch: int, count: int) -> Batch | None:
+        """Block until there may be work or somebody disturbs; what the server claimed the moment it woke this node.
+
+        A claim of `count` (0 = none) travels behind the blocking call, which saves the way there and back. It is
+        of use with one partition only, because a claim touches one. If nobody reads its answer, the next claim has
+        the same number and is given the same batch. Raises `LeaseLost`.
+        """
         seconds = BLOCK_S if self._wait_ms < 0 else min(BLOCK_S, self._wait_ms / 1000)
-        popping = asyncio.ensure_future(self._wake.pop(self._wake_keys, max(seconds, 0.001)))
+        ahead: tuple[Argument, ...] = ()
+        if count and self._tasks.keyspace.partitions == 1:
+            watched = self._watched.get(0, "")
+            ahead = self._tasks.claim_command(0, epoch, self._number + 1, self._lanes, count, watched)
+        popping = asyncio.ensure_future(self._wake.pop_and(self._wake_keys, max(seconds, 0.001), ahead))
         if self._disturbance is None or self._disturbance.done():
             self._disturbance = asyncio.ensure_future(self._disturbed.wait())
         try:
             await asyncio.wait([popping, self._disturbance], return_when=asyncio.FIRST_COMPLETED)
             self._disturbed.clear()
-            if popping.done() and (key := popping.result()) is not None:
-                tag, _, lane = key.decode().partition("}:wake:")
-                self._woken[int(tag.rpartition(":")[2])] = lane
+            self.emptied = False
+            if not popping.done():
+                return None
+            key, reply = popping.result()
+            if ahead and reply is None:
+                # The server has forgotten its scripts; the next claim sends the source, and looks at every lane.
+                self._woken[0] = ANY_LANE
+            return await self._wake_up(key, reply, epoch, count)
         finally:
             if not popping.done():
                 await end_tasks(popping)
+
+    async def _wake_up(self, key: bytes | None, reply: Any, epoch: int, count: int) -> Batch | None:
+        if key is not None:
+            tag, _, lane = key.decode().partition("}:wake:")
+            self._woken[int(tag.rpartition(":")[2])] = lane
+        if reply is None:
+            return None
+        self._number += 1
+        try:
+            batch = self._tasks.read_claim(0, epoch, self._number, reply)
+        except LeaseLost:
+            await self.pass_on()
+            raise
+        self._woken.clear()
+        self._watched.clear()
+        self._wait_ms = batch.wait_ms
+        if batch.wait_ms >= 0:
+            self._watched[0] = batch.watched
+        self.emptied = len(batch.leases) < count
+        return batch

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from venom_core.errors import StoreError
 from venom_core.infrastructure.task_records import Lease, Retention, Settlement
@@ -39,6 +40,7 @@ class Outbox:
         self._store, self._keep = store, keep
         self._on_refused, self._on_asked = on_refused, on_asked
         self._settlements: list[Settlement] = []
+        self._under_way: list[Settlement] = []
         self._notes: dict[tuple[str, int], Note] = {}
         self._emitted = 0
         self._notes_bytes = 0
@@ -54,6 +56,11 @@ class Outbox:
         if not self._full.is_set():
             self._full.set()
             self._idle.clear()
+
+    def holds(self, task_id: str, fence: str) -> bool:
+        """Whether the end of an attempt was reported here and is not acknowledged yet."""
+        waiting = chain(self._settlements, self._under_way)
+        return any(item.lease.task_id == task_id and item.lease.fence == fence for item in waiting)
 
     def progress(self, lease: Lease, data: bytes) -> None:
         """Report progress; only the latest per task is sent."""
@@ -94,10 +101,12 @@ class Outbox:
                 # Taken together: what a task said before its end is among these notes, or has gone before.
                 notes, self._notes, self._notes_bytes, self._overflowed = self._notes, {}, 0, False
                 batch, self._settlements = self._cut(self._settlements)
+                self._under_way = batch
                 if notes:
                     await self._send_notes(list(notes.values()))
                 if batch:
                     await self._send_settlements(batch)
+                self._under_way = []
             if not self._full.is_set():
                 self._idle.set()
 

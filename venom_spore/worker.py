@@ -20,7 +20,7 @@ from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
 from venom_core.infrastructure.node_store import Beat
-from venom_core.infrastructure.task_records import Batch, Settlement
+from venom_core.infrastructure.task_records import Batch, Settlement, claim_number
 from venom_spore.attempts import STUBBORN_S, Attempts
 from venom_spore.claimer import PAUSE_MAX_S, PAUSE_S, Claimer
 from venom_spore.execution import Attempt, Executor, Verdict
@@ -58,6 +58,7 @@ class Worker:
         self._keeper = LeaseKeeper(hive.link, hive.nodes, profile, hive.rhythm, heartbeat, self._on_beat, hive.clock)
         self._tidied_s = self._loop.time()
         self._ready: deque[Attempt] = deque()
+        self._given = 0
         self._impatience: asyncio.TimerHandle | None = None
         self._chores = Chores(hive)
         self._fault: NameTaken | None = None
@@ -168,9 +169,7 @@ class Worker:
         held = len(self.attempts) + len(self._ready) + stuck
         count = self._pace.room(held)
         if count == 0 and self._pace.hesitates(held):
-            await self._claimer.pass_on()
-            await self._pause(HESITATE_S)
-            self._pace.insists = True
+            await self._hesitate()
             return
         if count == 0:
             self.attempts.freed.clear()
@@ -178,13 +177,23 @@ class Worker:
                 # A thread that was given up tells nobody when it ends after all.
                 await asyncio.wait_for(self.attempts.freed.wait(), self._keeper.heartbeat_s if stuck else None)
             return
-        batch = await self._claimer.claim(self._keeper.epoch, count)
+        if self._claimer.emptied:
+            self._tidy_now_and_then()
+            batch = await self._claimer.sleep(self._keeper.epoch, count)
+        else:
+            batch = await self._claimer.claim(self._keeper.epoch, count)
         self._pace.insists = self._pace.insists and batch is not None and len(batch.leases) == count
         if batch is not None and not self._rejoin.is_set():
             self._start(batch)
+
+    async def _hesitate(self) -> None:
+        """Leave what comes to idler peers for a moment, then look whether it is still there."""
         if self._claimer.emptied:
-            self._tidy_now_and_then()
-            await self._claimer.sleep()
+            await self._claimer.sleep(self._keeper.epoch, 0)
+        else:
+            await self._claimer.pass_on()
+            await self._pause(HESITATE_S)
+            self._pace.insists = True
 
     def _tidy_now_and_then(self) -> None:
         """An idle Spore forgets what is past its time, so that it leaves without a Nexus too."""
@@ -207,6 +216,8 @@ class Worker:
     # -------------------------------------------------------------------------------------------------- running
 
     def _start(self, batch: Batch) -> None:
+        if batch.leases:
+            self._given = claim_number(batch.leases[0].fence)
         for lease in batch.leases:
             attempt = Attempt(lease)
             if not self._executor.prepare(attempt, batch.now_ms):
@@ -255,14 +266,38 @@ class Worker:
     def _on_beat(self, beat: Beat) -> None:
         self._beaten.set()
         if beat.alive:
-            if beat.partition == 0:
+            if beat.partition == 0 and beat.budget != self._pace.budget:
                 self._pace.budget = beat.budget
+                # What was asked for before is more, or less, than what it should hold now.
+                self._claimer.disturb()
             for task_id in beat.cancels:
                 self.attempts.stop_task(task_id, Verdict.CANCELLED)
             for epoch in beat.expired:
                 self._chores.start(self._reap(epoch))
+            if beat.anew:
+                self._chores.start(self._hand_back_forgotten(self._keeper.epoch))
         elif not self._rejoin.is_set():
             self._lose_everything(replaced=beat.replaced)
+
+    async def _hand_back_forgotten(self, epoch: int) -> None:
+        forgotten = await self.hive.upkeep.forgotten(epoch, self._knows)
+        if epoch == self._keeper.epoch and forgotten:
+            log.warning("Redis has lost its last writes: %d tasks that had ended go back in line", len(forgotten))
+            for settlement in forgotten:
+                self._outbox.settle(settlement)
+
+    def _knows(self, task_id: str, fence: str) -> bool:
+        """Whether a task is at work here, or may have come with a claim whose answer is still under way."""
+        if claim_number(fence) > self._given:
+            return True
+        attempts = (*self._ready, self.attempts.running.get((task_id, fence)))
+        at_work = any(
+            attempt is not None
+            and not attempt.reported
+            and (attempt.lease.task_id, attempt.lease.fence) == (task_id, fence)
+            for attempt in attempts
+        )
+        return at_work or self._outbox.holds(task_id, fence)
 
     def _lose_everything(self, *, replaced: bool) -> None:
         """The lease is lost: stop what runs, because it runs elsewhere by now."""

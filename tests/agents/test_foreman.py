@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.hives import ended, running, until, until_so
+from tests.hives import ended, running, stop_claiming, until, until_so
 from venom_core.agents.foreman import ForemanAgent
 from venom_core.config import Settings
 from venom_core.errors import IllegalTransition, InvalidTask, UnknownTask
@@ -128,7 +128,7 @@ async def test_what_was_assigned_to_a_node_that_is_gone_returns(fast: Settings, 
     async with foreman_of(broker) as foreman:
         async with running(skills, fast, "gone", slots=1, reader=Machine()) as gone:
             await known(foreman, "gone")
-            gone.worker._pace.slots = 0
+            await stop_claiming(gone)
             task_id = await broker.enqueue_task("where", {})
             assert await foreman.assign_task(task_id) == "gone"
             task = await broker.get_task_status(task_id)
@@ -142,7 +142,7 @@ async def test_what_was_assigned_to_a_node_that_is_gone_returns(fast: Settings, 
 async def test_an_assigned_task_can_be_cancelled(fast: Settings, broker: MessageBroker) -> None:
     async with foreman_of(broker) as foreman, running(skills, fast, "here", slots=1, reader=Machine()) as here:
         await known(foreman, "here")
-        here.worker._pace.slots = 0
+        await stop_claiming(here)
         given = await broker.enqueue_task("where", {})
         waiting = await broker.enqueue_task("where", {}, requirements={"gpu": True})
         assert await foreman.assign_task(given) == "here"

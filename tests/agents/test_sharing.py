@@ -135,9 +135,11 @@ async def test_the_share_of_a_spore_falls_when_something_else_eats_its_cpu(
             before = await _share(broker, "beside")
             with hog(cores[0]):
                 await until(lambda: foreman.select_best_node() == "apart" and _gap(foreman) > 20, within_s=60)
-                after = await _share(broker, "beside")
-        assert after < before, (before, after)
-        assert after <= 0.25, (before, after)
+                # Whatever else this machine does may level the two for a moment.
+                shares = [await _share(broker, "beside")]
+                while shares[-1] > min(0.25, before - 0.1):
+                    assert len(shares) < 20, (before, shares)
+                    shares.append(await _share(broker, "beside"))
 
 
 def _gap(foreman: ForemanAgent) -> float:

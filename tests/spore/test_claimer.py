@@ -13,8 +13,11 @@ from tests.stores import Stores
 from venom_core.config import Settings
 from venom_core.domain.lane import WAITING, own_lane
 from venom_core.domain.placement import Requirements
+from venom_core.errors import LeaseLate
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.placement_store import Assignment, Move
+from venom_core.infrastructure.task_records import Batch
+from venom_core.infrastructure.wakeup import WakeLists
 from venom_spore.claimer import Claimer
 from venom_spore.skills import SkillSet
 
@@ -47,11 +50,11 @@ async def any_broker(settings: Settings, request: pytest.FixtureRequest) -> Asyn
         yield connected
 
 
-async def asleep(*claimers: Claimer) -> list[asyncio.Task[None]]:
+async def asleep(*claimers: Claimer) -> list[asyncio.Task[Batch | None]]:
     """Claimers that sleep, in this order."""
     tasks = []
     for claimer in claimers:
-        tasks.append(asyncio.create_task(claimer.sleep()))
+        tasks.append(asyncio.create_task(claimer.sleep(0, 0)))
         await until(claimer._wake._one_at_a_time.locked)
         # The server knows of it once it has answered something asked later, over whichever connection.
         await claimer._tasks.link.command("PING")
@@ -107,7 +110,7 @@ async def test_what_woke_a_spore_that_was_told_to_stop_wakes_another(any_broker:
             (sleeping,) = await asleep(leaves)
             await any_broker.enqueue_task("quick")
             await asyncio.wait_for(sleeping, 5)
-        await asyncio.wait_for(stays.sleep(), 5)
+        await asyncio.wait_for(stays.sleep(0, 0), 5)
 
 
 async def test_what_a_spore_is_given_wakes_it_alone(any_broker: MessageBroker) -> None:
@@ -138,3 +141,95 @@ async def test_a_spore_with_a_small_budget_and_quick_tasks_does_them_all(
         ids = await broker.enqueue_many("quick", [{} for _ in range(300)])
         for task_id in ids:
             assert (await ended(broker, task_id)).status == "completed"
+
+
+# ---------------------------------------------------------------------------------- claims sent ahead of being woken
+
+
+async def test_what_is_enqueued_is_claimed_by_the_server_the_moment_it_wakes_the_sleeper(broker: MessageBroker) -> None:
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        sleeping = asyncio.create_task(claimer.sleep(epoch, 5))
+        await until(claimer._wake._one_at_a_time.locked)
+        await broker.hive.link.command("PING")
+        ids = await broker.enqueue_many("quick", [{}] * 3)
+        batch = await sleeping
+        assert batch is not None
+        assert [lease.task_id for lease in batch.leases] == ids
+        assert claimer.emptied
+
+
+async def test_work_that_one_claim_ahead_leaves_has_a_token_for_the_next(broker: MessageBroker) -> None:
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        await broker.enqueue_many("quick", [{}] * 3)
+        batch = await claimer.sleep(epoch, 2)
+        assert batch is not None
+        assert len(batch.leases) == 2
+        assert not claimer.emptied
+        assert await stores_of(broker).tokens("quick") == 1
+
+
+async def test_a_claim_ahead_whose_answer_nobody_read_is_given_again(broker: MessageBroker) -> None:
+    """The node was disturbed at the moment in which it was woken."""
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        await broker.enqueue_task("quick")
+        unread = broker.hive.tasks.claim_command(0, epoch, claimer._number + 1, claimer._lanes, 5, "")
+        await WakeLists(broker.hive.link).pop_and(claimer._wake_keys, 1, unread)
+        batch = await claimer.claim(epoch, 5)
+        assert batch is not None
+        assert len(batch.leases) == 1
+
+
+async def test_a_claim_on_a_line_that_was_given_up_leases_nothing_once_a_later_one_was_answered(
+    broker: MessageBroker,
+) -> None:
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        number = claimer._number + 1
+        late = broker.hive.tasks.claim_command(0, epoch, number, claimer._lanes, 5, "")
+        assert await claimer.claim(epoch, 5) is None
+        await broker.enqueue_task("quick")
+        _, reply = await WakeLists(broker.hive.link).pop_and(claimer._wake_keys, 1, late)
+        assert broker.hive.tasks.read_claim(0, epoch, number, reply).leases == []
+        assert (await broker.get_queue_stats())["tasks_running"] == 0
+        assert await stores_of(broker).tokens("quick") == 1
+
+
+async def test_a_server_that_forgot_its_scripts_delays_nothing(broker: MessageBroker) -> None:
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        await broker.enqueue_task("quick")
+        await broker.hive.link.command("SCRIPT", "FLUSH")
+        assert await claimer.sleep(epoch, 5) is None
+        assert not claimer.emptied
+        batch = await claimer.claim(epoch, 5)
+        assert batch is not None
+        assert len(batch.leases) == 1
+
+
+async def test_a_node_whose_lease_ran_out_passes_its_token_on(broker: MessageBroker) -> None:
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        await stores_of(broker).expire_lease(epoch)
+        await broker.enqueue_task("quick")
+        with pytest.raises(LeaseLate):
+            await claimer.sleep(epoch, 5)
+        assert await stores_of(broker).tokens("quick") == 1
+
+
+async def test_a_delayed_task_is_claimed_when_it_comes_due(broker: MessageBroker) -> None:
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        task_id = await broker.enqueue_task("quick", delay=0.2)
+        first = await claimer.sleep(epoch, 5)
+        assert first is not None
+        assert first.leases == []
+        batch = await claimer.sleep(epoch, 5)
+        assert batch is not None
+        assert [lease.task_id for lease in batch.leases] == [task_id]
+
+
+async def _epoch(broker: MessageBroker, name: str) -> int:
+    return next(node.epoch for node in await broker.hive.nodes.all() if node.profile.name == name)

@@ -25,7 +25,7 @@ from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
 from venom_core.infrastructure.node_store import Beat
-from venom_core.infrastructure.task_records import Lease, Settlement
+from venom_core.infrastructure.task_records import Lease, Settlement, claim_number
 from venom_core.infrastructure.task_store import ANY_TYPE
 from venom_core.infrastructure.wakeup import WakeLists
 
@@ -52,6 +52,7 @@ class Consumer:
         self._keeper = LeaseKeeper(hive.link, hive.nodes, profile, hive.rhythm, self, self._on_beat, hive.clock)
         self.name = name
         self._held: dict[str, tuple[Lease, TaskBody]] = {}
+        self._given = 0
         self._number = 0
         self._watched: dict[int, str] = {}
         self._joined = False
@@ -71,6 +72,18 @@ class Consumer:
             # They stay known here: whoever reports the end of one is told by its fence that it was taken away.
             self._joined = False
         self._chores.reap(beat.expired, beat.now_ms)
+        if beat.alive and beat.anew:
+            self._chores.start(self._hand_back_forgotten(self._keeper.epoch))
+
+    async def _hand_back_forgotten(self, epoch: int) -> None:
+        for item in await self._hive.upkeep.forgotten(epoch, self._knows):
+            if epoch == self._keeper.epoch:
+                log.warning("Redis has lost its last writes: %s had ended and goes back in line", item.lease.task_id)
+                await self._return(item)
+
+    def _knows(self, task_id: str, fence: str) -> bool:
+        held = self._held.get(task_id)
+        return claim_number(fence) > self._given or (held is not None and held[0].fence == fence)
 
     def holds(self, task_id: str) -> bool:
         """Whether the task was handed out here and not settled yet."""
@@ -125,6 +138,7 @@ class Consumer:
 
     async def _take(self, lease: Lease) -> TaskBody | None:
         """Open a claimed task and keep it as held here; None for one that is refused."""
+        self._given = claim_number(lease.fence)
         try:
             body = open_task(self._seal, lease.task_id, lease.envelope)
         except SecurityError as fault:
@@ -173,16 +187,21 @@ class Consumer:
         """Report a held task's end, or hand it back (`pending`); raises `LeaseLost` if it is not held any more."""
         lease, body = self._held[task_id]
         if status is TaskStatus.PENDING:
-            item = Settlement(lease, body.task_type, "back")
+            refused = await self._return(Settlement(lease, body.task_type, "back"))
         else:
-            item = Settlement(lease, body.task_type, "end", self._record(lease, status, result, error))
-        refused, asked = await self._send(item)
-        if asked:
-            record = self._record(lease, TaskStatus.CANCELLED, None, "cancelled")
+            record = self._record(lease, status, result, error)
             refused, _ = await self._send(Settlement(lease, body.task_type, "end", record))
         self._held.pop(task_id, None)
         if refused:
             raise LeaseLost(f"{task_id} was taken from {self.name} meanwhile; its end is not recorded")
+
+    async def _return(self, item: Settlement) -> list[Settlement]:
+        """Hand a task back, or end it if somebody wants that; what was refused."""
+        refused, asked = await self._send(item)
+        if asked:
+            record = self._record(item.lease, TaskStatus.CANCELLED, None, "cancelled")
+            refused, _ = await self._send(Settlement(item.lease, item.lane, "end", record))
+        return refused
 
     async def _send(self, item: Settlement) -> tuple[list[Settlement], list[Settlement]]:
         """Settle; a reply that is lost is asked for again under the same number, which the script recognises."""

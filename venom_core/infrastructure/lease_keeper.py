@@ -5,6 +5,8 @@ holds the interpreter lock for longer than the lease stops it too; such work bel
 
 A node reaps others only after it has held its own lease without a gap for half a lease, because right
 after Redis was away everybody looks dead to everybody.
+
+The first beat over a new connection says so: the server may be another one, or have lost its last writes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from redis import Redis
@@ -71,6 +73,8 @@ class LeaseKeeper:
         # By partition: each may stand on a server of its own and be away by itself.
         self._steady_since: dict[int, float] = {}
         self._last_beat: dict[int, float] = {}
+        self._connections = 0
+        self._beaten_over: dict[int, int] = {}
         self._away = False
 
     async def join(self) -> int:
@@ -108,13 +112,16 @@ class LeaseKeeper:
         return self._clock.now_ms() + self.ahead_ms
 
     def _beat_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        client = self._link.sync_client(timeout_s=max(self._rhythm.heartbeat_s, 0.2))
+        client = self._link.sync_client(max(self._rhythm.heartbeat_s, 0.2), self._count_connection)
         try:
             # A node whose event loop is gone does no work any more: it must not keep its tasks from others.
             while not self._stopping.wait(self._rhythm.heartbeat_s * random.uniform(0.9, 1.0)) and not loop.is_closed():
                 self._beat_safely(client, loop)
         finally:
             client.close()
+
+    def _count_connection(self) -> None:
+        self._connections += 1
 
     def _beat_safely(self, client: Redis, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -152,7 +159,10 @@ class LeaseKeeper:
         self._last_beat[partition] = now
         beat = Beat.parse(partition, reply)
         self.ahead_ms = beat.now_ms - self._clock.now_ms()
-        return beat
+        if self._beaten_over.get(partition) == self._connections:
+            return beat
+        self._beaten_over[partition] = self._connections
+        return replace(beat, anew=True)
 
     def _deliver(self, epoch: int, partition: int, beat: Beat) -> None:
         if epoch == self.epoch and not self._stopping.is_set():

@@ -31,7 +31,7 @@ _load_decoder = msgspec.msgpack.Decoder(NodeLoad)
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What one heartbeat brought back from one partition."""
+    """What one heartbeat brought back from one partition; `anew` if it came over a connection just made."""
 
     partition: int
     alive: bool
@@ -40,6 +40,7 @@ class Beat:
     cancels: tuple[str, ...] = ()
     expired: tuple[int, ...] = ()
     budget: int | None = None
+    anew: bool = False
 
     @classmethod
     def parse(cls, partition: int, reply: Sequence[Any]) -> Beat:

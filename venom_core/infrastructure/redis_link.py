@@ -8,7 +8,7 @@ always explicit, because the defaults of redis-py 5 (none) and of 8 (5 s) each b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Self
 
 import hiredis
@@ -122,9 +122,12 @@ class RedisLink:
         self._require_open()
         return self._listener.pubsub()
 
-    def sync_client(self, timeout_s: float = 2.0) -> redis.Redis:
-        """A blocking client for a thread, `timeout_s` seconds to connect and for each reply; close it there."""
-        return self._pools.sync_client(timeout_s)
+    def sync_client(self, timeout_s: float = 2.0, on_connect: Callable[[], None] | None = None) -> redis.Redis:
+        """A blocking client for a thread, `timeout_s` seconds to connect and for each reply; close it there.
+
+        `on_connect` is called in that thread whenever a connection was made.
+        """
+        return self._pools.sync_client(timeout_s, on_connect)
 
     async def evalsha(self, sha: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Any:
         """Run a script by its digest; redis-py's NoScriptError says that the server has to be told the source."""
@@ -157,7 +160,9 @@ class RedisLink:
         """
         return (await self.ask_in_turn(line, timeout_s, args))[0]
 
-    async def ask_in_turn(self, line: AbstractConnection, timeout_s: float, *commands: Sequence[Argument]) -> list[Any]:
+    async def ask_in_turn(
+        self, line: AbstractConnection, timeout_s: float, *commands: tuple[Argument, ...]
+    ) -> list[Any]:
         """Send commands at once, to be run one after the other; `timeout_s` is for all their replies.
 
         Raises what `command` raises, also if only one of them failed.

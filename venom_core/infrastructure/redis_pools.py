@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -50,9 +51,14 @@ class Pools:
         line: AbstractConnection = self._source.make_connection()  # type: ignore[no-untyped-call]  # redis-py says no type
         return line
 
-    def sync_client(self, timeout_s: float) -> redis.Redis:
-        """A client for a thread: `timeout_s` seconds to connect and as many for each reply."""
+    def sync_client(self, timeout_s: float, on_connect: Callable[[], None] | None = None) -> redis.Redis:
+        """A client for a thread: `timeout_s` seconds to connect and as many for each reply.
+
+        `on_connect` is called there whenever a connection was made.
+        """
         options = self._options(timeout_s, timeout_s) | {"retry": self._sync_never}
+        if on_connect is not None:
+            options["redis_connect_func"] = _then(on_connect)
         address = self.address
         if address.service:
             asked = self._sentinel_options(timeout_s) | {"retry": self._sync_never}
@@ -124,3 +130,13 @@ class Pools:
             return {}
         named = {f"ssl_{name}": value for name, value in asdict(self.address.tls).items()}
         return named | ({"ssl": True} if switch else {})
+
+
+def _then(on_connect: Callable[[], None]) -> Callable[[Any], None]:
+    """What redis-py calls for a new connection: its own greeting first."""
+
+    def greet(connection: Any) -> None:
+        connection.on_connect()
+        on_connect()
+
+    return greet

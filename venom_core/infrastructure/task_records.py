@@ -34,6 +34,11 @@ class TaskGroup:
     envelopes: list[bytes] = field(default_factory=list)
 
 
+def claim_number(fence: str) -> int:
+    """The number of the claim that a fence is from."""
+    return int(fence.partition(".")[2].removesuffix("|"))
+
+
 class Lease(msgspec.Struct, gc=False):
     """A task as claimed, with the fence that proves it is held; `given` if it was meant for this node alone."""
 

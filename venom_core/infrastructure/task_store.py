@@ -88,11 +88,11 @@ class TaskStore:
 
     def claim_command(
         self, partition: int, epoch: int, number: int, types: Sequence[str], count: int, watched: str
-    ) -> list[Argument]:
+    ) -> tuple[Argument, ...]:
         """The same claim as a command to be sent behind one that blocks; it leaves a token wherever work remains."""
         keys = self._runner.keys(scripts.CLAIM, partition, types)
         args: list[Argument] = [len(types), *types, epoch, number, count, ANY_LANE, watched, self._guard]
-        return ["EVALSHA", scripts.CLAIM.sha, len(keys), *keys, *args]
+        return ("EVALSHA", scripts.CLAIM.sha, len(keys), *keys, *args)
 
     @staticmethod
     def read_claim(partition: int, epoch: int, number: int, reply: Any) -> Batch:

@@ -74,6 +74,27 @@ class Upkeep:
         counts = [await self.tasks.take_back(partition, epoch, items, self.keep) for epoch, items in by_epoch.items()]
         return sum(returned for returned, _ in counts)
 
+    async def forgotten(self, epoch: int, knows: Callable[[str, str], bool]) -> list[Settlement]:
+        """What the store holds under a living epoch although its node knows nothing of it, as hand-backs.
+
+        A server that lost its last writes holds again what it had acknowledged the end of; nobody else would ever
+        take it from a node that lives. `knows` is asked for a task id and its fence.
+        """
+        found: list[Settlement] = []
+        for partition in range(self.tasks.keyspace.partitions):
+            cursor = 0
+            while True:
+                cursor, page = await self.tasks.running(partition, cursor)
+                mine = [(task_id, held) for task_id, held in page if held.epoch == epoch]
+                strange = [(task_id, held) for task_id, held in mine if not knows(task_id, held.fence)]
+                tries = await self.tasks.tries(partition, [task_id for task_id, _ in strange]) if strange else []
+                for (task_id, held), tried in zip(strange, tries, strict=True):
+                    lease = Lease(task_id, b"", *tried, held.fence, partition, held.started_ms)
+                    found.append(Settlement(lease, home_lane(held.lane), "back"))
+                if cursor == 0:
+                    break
+        return found
+
     async def hand_back(self, epoch: int, now_ms: int) -> int:
         """Return whatever the store still holds under an epoch that is about to leave; it counts nothing."""
         returned, number = 0, HAND_BACK_FROM

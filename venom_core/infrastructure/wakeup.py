@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from redis.exceptions import NoScriptError
+
 from venom_core.infrastructure.redis_link import Argument, RedisLink
 
 BLOCK_S_MAX = 10.0
@@ -27,16 +29,20 @@ class WakeLists:
         return key
 
     async def pop_and(
-        self, keys: Sequence[bytes], seconds: float, command: Sequence[Argument] = ()
+        self, keys: Sequence[bytes], seconds: float, command: tuple[Argument, ...] = ()
     ) -> tuple[bytes | None, Any]:
-        """Like `pop`; the server runs a command the moment it wakes this one, or when the time is over: (list, reply).
+        """Like `pop`; the server runs a script the moment it wakes this one, or when the time is over: (list, reply).
 
-        That saves the way there and back between being woken and asking.
+        That saves the way there and back between being woken and asking. A server that does not know the script
+        (any more) has taken the token all the same: (None, None).
         """
         block_s = min(math.ceil(seconds * 1000) / 1000, BLOCK_S_MAX)
-        commands: list[Sequence[Argument]] = [("BLPOP", *keys, block_s)]
+        commands: list[tuple[Argument, ...]] = [("BLPOP", *keys, block_s)]
         if command:
             commands.append(command)
         async with self._one_at_a_time:
-            popped, *replies = await self._link.ask_in_turn(self._line, block_s + MARGIN_S, *commands)
+            try:
+                popped, *replies = await self._link.ask_in_turn(self._line, block_s + MARGIN_S, *commands)
+            except NoScriptError:
+                return None, None
         return None if popped is None else popped[0], replies[0] if replies else None

@@ -12,7 +12,8 @@ local CLAIM_MAX = 500 -- Lua unpacks a few thousand arguments at most
 local now = now_ms()
 local lease = redis.call('ZSCORE', LEASE, epoch)
 local fence = epoch .. '.' .. number .. '|'
-local asked_again = lease and lease ~= '0' and redis.call('HGET', LAST, 'c' .. epoch) == number
+local before, nothing = string.match(redis.call('HGET', LAST, 'c' .. epoch) or '0', '^(%d+)(%-?)$')
+local asked_again = lease and lease ~= '0' and before == number and nothing == ''
 if not asked_again and (not lease or tonumber(lease) < now) then
   -- The token that woke this node is for one that may claim.
   for i = 1, T do
@@ -20,6 +21,16 @@ if not asked_again and (not lease or tonumber(lease) < now) then
   end
   if woken == '*' then leave_token(WAKE) end
   return {(lease and lease ~= '0') and 'late' or 'lost', now}
+end
+
+-- A claim that was answered or overtaken already comes from a line that its node gave up: nobody would read what
+-- it leases, and the token it took is another's.
+if not asked_again and tonumber(before) >= tonumber(number) then
+  for i = 1, T do
+    local wanted = woken == '%' or type_of(i) == woken
+    if wanted and redis.call('ZSCORE', index_of(i), type_of(i)) then leave_token(wake_of(i)) end
+  end
+  return {'ok', now, -1, '', {}, {}, {}, {}}
 end
 
 local given = {}
@@ -205,8 +216,8 @@ if #ids > 0 then
   if high > 0 then redis.call('HINCRBY', COUNT, 'high', -high) end
   if high < #ids then redis.call('HINCRBY', COUNT, 'background', high - #ids) end
   redis.call('HINCRBY', COUNT, 'served', #ids)
-  redis.call('HSET', LAST, 'c' .. epoch, number)
 end
+redis.call('HSET', LAST, 'c' .. epoch, #ids > 0 and number or number .. '-')
 
 for i = 1, T do
   if touched[i] or type_of(i) == woken then
