@@ -69,4 +69,4 @@ async def test_a_question_that_is_none(broker: MessageBroker) -> None:
     foreman = ForemanAgent(None, broker)
     for question in ("x" * 20_001, None):
         with pytest.raises(InvalidTask, match="a question is a text of at most 20,000 characters"):
-            await foreman.process(question)  # type: ignore[arg-type]
+            await foreman.process(question)  # type: ignore[arg-type]  # that is the point

@@ -108,7 +108,7 @@ async def test_zombie_tasks(
         task_id = await message_broker.enqueue_task("nap", {"seconds": 60})
         await until_running(message_broker, task_id)
         # Its Spore's event loop stops showing signs of life while the node goes on renewing its lease.
-        spore.worker._heartbeat.tick = lambda: None  # type: ignore[method-assign]
+        spore.worker._heartbeat.tick = lambda: None  # type: ignore[method-assign]  # its sign of life
 
         async def silent() -> bool:
             return bool(await message_broker.detect_zombie_tasks())
@@ -125,7 +125,7 @@ async def test_idempotency(language: str) -> None:
         async def exists(self, key: str) -> bool:
             return key in self
 
-        async def get(self, key: str) -> Any:  # type: ignore[override]
+        async def get(self, key: str) -> Any:  # type: ignore[override]  # a cache is asked by name alone
             return self[key]
 
         async def set(self, key: str, value: Any) -> None:

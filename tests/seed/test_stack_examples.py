@@ -10,15 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.containers import COMPOSE_PLUGIN, ScriptedDocker
+from tests.seed.documents import example
 from tests.tidy.source import ROOT
 from venom_core.config import Settings
 
-DEPLOYMENT = """
-from venom_core.infrastructure.stack_manager import StackManager
-
-manager = StackManager()
-success, msg = manager.deploy_default_hive_stack()
-"""
+DEPLOYMENT = example("en", 6)
 
 ONE_LINER = (
     "from venom_core.infrastructure.stack_manager import StackManager; StackManager().deploy_default_hive_stack()"
