@@ -35,7 +35,7 @@ RECIPES: dict[str, Recipe] = {
     "child": Recipe("child", {"seconds": 0.02}, size=4),
     "deaf": Recipe("deaf", {"seconds": 2.0}),
     "gripping": Recipe("gripping", {"seconds": 2.0}),
-    "stubborn": Recipe("stubborn", {"seconds": 60.0}),
+    "stubborn": Recipe("stubborn", {"seconds": 40.0}),
     "hungry": Recipe("hungry", {"mib": 512}, {"max_retries": 0}),
     "strangled": Recipe("strangled"),
     "host_killer": Recipe("host_killer"),
@@ -44,13 +44,17 @@ USUAL = {"brief": 20, "urgent": 10, "nap": 8, "flaky": 4, "hopeless": 1, "later"
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What one caller does: so many tasks in about so many seconds, with ids that begin alike; `mix` = weights."""
+    """What one caller does: so many tasks in about so many seconds, with ids that begin alike.
+
+    `mix`: kind -> weight; `rare`: kind -> how many chunks of it there are among the others, in all.
+    """
 
     prefix: str
     seed: str
     tasks: int
     seconds: float
     mix: dict[str, int]
+    rare: dict[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +70,13 @@ def chunks(plan: Plan) -> Iterator[Chunk]:
     """The same for the same plan, so that a caller that was killed can begin anew."""
     rng, made = random.Random(plan.seed + plan.prefix), 0
     names, weights = list(plan.mix), list(plan.mix.values())
+    # Early enough that what they do happens in bad weather.
+    rare = sorted(
+        (rng.uniform(0.05, 0.7) * plan.tasks, name) for name, count in plan.rare.items() for _ in range(count)
+    )
     while made < plan.tasks:
-        recipe = RECIPES[rng.choices(names, weights)[0]]
+        name = rare.pop(0)[1] if rare and rare[0][0] <= made else rng.choices(names, weights)[0]
+        recipe = RECIPES[name]
         size = min(recipe.size, plan.tasks - made)
         ids = [f"{plan.prefix}-{number:07d}" for number in range(made, made + size)]
         yield Chunk(recipe, ids, plan.seconds * made / plan.tasks)

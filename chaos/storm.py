@@ -39,7 +39,10 @@ Weather = Callable[["Storm"], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A storm as it is meant: what it says, its weather, and what it needs. `mix` comes on top of the usual tasks."""
+    """A storm as it is meant: what it says, its weather, and what it needs.
+
+    `mix` comes on top of the usual tasks; `rare` says how many chunks of a kind each caller enqueues.
+    """
 
     name: str
     says: str
@@ -48,7 +51,7 @@ class Scenario:
     nexuses: int = 1
     fsync: str = ""
     mix: dict[str, int] = field(default_factory=dict)
-    usual: bool = True
+    rare: dict[str, int] = field(default_factory=dict)
     concurrency: int = 8
     environment: dict[str, str] = field(default_factory=dict)
     share: float = 1.0
@@ -140,9 +143,10 @@ class Storm:
         await self._leave()
 
     def _plan(self, number: int) -> Plan:
-        mix = (USUAL if self.scenario.usual else {}) | self.scenario.mix
-        tasks = round(self.scale.tasks * self.scenario.share / CALLERS)
-        return Plan(f"c{number}", self.scale.seed + self.scenario.name, max(tasks, 1), self.seconds * 0.9, mix)
+        scenario, scale = self.scenario, self.scale
+        tasks = max(round(scale.tasks * scenario.share / CALLERS), 1)
+        seed = scale.seed + scenario.name
+        return Plan(f"c{number}", seed, tasks, self.seconds * 0.9, USUAL | scenario.mix, scenario.rare)
 
     async def _callers(self) -> None:
         """Who dies in the middle begins anew."""
