@@ -49,6 +49,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._quiet, self._forced, self._rejoin = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._rejoin.set()
+        self._recalled = False
         self._beaten = asyncio.Event()
         self._outbox = Outbox(hive.tasks, hive.keep, self._refused, self._asked)
         self.attempts = Attempts(executor, note_sink(self._outbox, self._loop), self._ended)
@@ -101,8 +102,8 @@ class Worker:
     async def _join(self) -> None:
         await self._keeper.join()
         self._outbox.epoch = self._keeper.epoch
-        await self.hive.placement.recall(self.profile.name)
         self._rejoin.clear()
+        self._recalled = False
         await end_tasks(self._listener)
         self._listener = asyncio.create_task(self._hear_orders(self._keeper.epoch))
         if self._keeper.older_epoch:
@@ -148,6 +149,10 @@ class Worker:
             try:
                 if self._rejoin.is_set():
                     await self._start_anew()
+                if not self._recalled:
+                    # This life may be able to do less than the one that was given it.
+                    await self.hive.placement.recall(self.profile.name)
+                    self._recalled = True
                 await self._claim_once()
                 pause = PAUSE_S
             except LeaseLost:
