@@ -63,3 +63,45 @@ def test_without_uvloop_the_usual_loop_will_do(monkeypatch: pytest.MonkeyPatch) 
         assert event_loop.LOOP_FACTORY is asyncio.new_event_loop
     importlib.reload(event_loop)
     assert event_loop.LOOP_FACTORY is not asyncio.new_event_loop
+
+
+def test_what_ignores_being_cancelled_is_left_behind_with_its_loop(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(event_loop, "LAST_WAIT_S", 0.05)
+    told: list[int] = []
+    left: list[asyncio.Task[None]] = []
+
+    async def heedless() -> None:
+        while len(told) < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                told.append(1)
+
+    async def main() -> None:
+        left.append(asyncio.create_task(heedless()))
+        left.append(asyncio.create_task(asyncio.Event().wait()))  # type: ignore[arg-type]  # it never says its bool
+        await asyncio.sleep(0)
+
+    event_loop.run(main())
+    stubborn, obedient = left
+    assert not stubborn.done()
+    assert obedient.cancelled()
+    assert "1 tasks ignore that they are to end" in caplog.text
+    loop = stubborn.get_loop()
+    stubborn.cancel()
+    loop.run_until_complete(stubborn)
+    loop.close()
+
+
+def test_a_loop_in_which_all_has_ended_is_closed() -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+        raise RuntimeError("its own fault comes out")
+
+    with pytest.raises(RuntimeError, match="its own fault comes out"):
+        event_loop.run(main())
+    assert loops[0].is_closed()

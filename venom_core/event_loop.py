@@ -15,14 +15,35 @@ except ImportError:  # not on Windows, and not needed
     LOOP_FACTORY = asyncio.new_event_loop
 
 RECANCEL_S = 0.2
+LAST_WAIT_S = 2.0
 
 log = logging.getLogger("venom.loop")
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end; the loop is closed afterwards."""
-    with asyncio.Runner(loop_factory=LOOP_FACTORY) as runner:
+    """Run to the end; the loop is closed afterwards.
+
+    What ignores being cancelled for 2 s is left behind, with the loop that it would go on in: it must not keep the
+    process from ending.
+    """
+    runner = asyncio.Runner(loop_factory=LOOP_FACTORY)
+    try:
         runner.run(main)
+    finally:
+        left = runner.get_loop().run_until_complete(_end_the_rest())
+        if left:
+            log.error("%d tasks ignore that they are to end; leaving without them", left)
+        else:
+            runner.close()
+
+
+async def _end_the_rest() -> int:
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    if rest:
+        _, rest = await asyncio.wait(rest, timeout=LAST_WAIT_S)
+    return len(rest)
 
 
 async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:

@@ -65,3 +65,14 @@ def _read(gate: str) -> None:
 @skills.skill
 async def pause(seconds: float) -> None:
     await asyncio.sleep(seconds)
+
+
+@skills.skill
+async def heedless(journal: str) -> None:
+    """Does not end when it is told to."""
+    _note(journal, "begin", 0)
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            _note(journal, "told", 0)

@@ -210,6 +210,23 @@ async def test_the_second_signal_hands_back_what_runs(
     assert count(journal, "stopped") == 1
 
 
+async def test_a_task_that_ignores_being_stopped_does_not_keep_its_spore_from_leaving(
+    fast: Settings, broker: MessageBroker, tmp_path: Path, journal: Path
+) -> None:
+    hurried = altered(fast, hive_drain_timeout=0.1)
+    with spore("leaving", hurried, tmp_path) as leaving:
+        task_id = await broker.enqueue_task("heedless", {"journal": str(journal)})
+        await until(lambda: count(journal, "begin") == 1)
+        leaving.send(signal.SIGTERM)
+        assert await leaving.ended() == 0
+        assert "1 tasks ignore that they are to end" in leaving.text
+        assert "Traceback" not in leaving.text
+    task = await broker.get_task_status(task_id)
+    assert task is not None
+    assert (task.status, task.crashes) == ("pending", 0)
+    assert await broker.cancel_task(task_id)
+
+
 async def test_the_same_name_twice_ends_the_older_process_with_one_sentence(
     fast: Settings, broker: MessageBroker, tmp_path: Path, journal: Path
 ) -> None:
