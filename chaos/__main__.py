@@ -1,4 +1,4 @@
-"""Runs the storms: ./chaos/run [--seed N] [--short] [--only NAME] [--tasks N]"""
+"""Runs the storms: ./chaos/run [--seed N] [--short] [--only NAME] [--tasks N] [--figures ROUNDS]"""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from chaos import figures
 from chaos.checker import Verdict
 from chaos.scenarios import SCENARIOS
 from chaos.storm import Scale, Scenario, storm
 
-SHORT_TASKS, SHORT_S = 1_200, 4.0
+SHORT_TASKS, SHORT_S = 2_000, 4.0
 LONG_TASKS, LONG_S = 30_000, 30.0
 PATIENCE_LONG = 12.0
 # At most so many tasks a second, which two slow cores can do beside writing the history.
@@ -24,6 +25,9 @@ TASKS_PER_S = 2_500
 def main() -> int:
     """The command; 1 if a rule was broken."""
     chosen = _parse()
+    if chosen.figures:
+        figures.show(chosen.figures)
+        return 0
     seed = chosen.seed or str(secrets.randbelow(10**9))
     tasks = chosen.tasks or (SHORT_TASKS if chosen.short else LONG_TASKS)
     seconds = max(SHORT_S if chosen.short else LONG_S, tasks / TASKS_PER_S)
@@ -68,6 +72,7 @@ def _parse() -> argparse.Namespace:
         "--only", action="append", choices=SCENARIOS, metavar="NAME", help="this storm; may be repeated"
     )
     parser.add_argument("--tasks", type=int, default=0, metavar="N", help="tasks a storm")
+    parser.add_argument("--figures", type=int, default=0, metavar="ROUNDS", help="measure instead")
     parser.add_argument("--keep", action="store_true", help="keep the histories of clean storms too")
     return parser.parse_args()
 

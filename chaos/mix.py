@@ -24,7 +24,7 @@ class Recipe:
 RECIPES: dict[str, Recipe] = {
     "brief": Recipe("brief", size=30),
     "urgent": Recipe("brief", options={"priority": 8}, size=15),
-    "nap": Recipe("nap", {"seconds": 0.05}, size=6),
+    "nap": Recipe("nap", {"seconds": 0.1}, size=10),
     "long": Recipe("nap", {"seconds": 0.8}, size=2),
     "flaky": Recipe("flaky", size=3),
     "hopeless": Recipe("hopeless", options={"max_retries": 0}, size=2),
@@ -35,7 +35,7 @@ RECIPES: dict[str, Recipe] = {
     "child": Recipe("child", {"seconds": 0.02}, size=4),
     "deaf": Recipe("deaf", {"seconds": 2.0}),
     "gripping": Recipe("gripping", {"seconds": 2.0}),
-    "stubborn": Recipe("stubborn", {"seconds": 40.0}),
+    "stubborn": Recipe("stubborn", {"seconds": 12.0}),
     "hungry": Recipe("hungry", {"mib": 512}, {"max_retries": 0}),
     "strangled": Recipe("strangled"),
     "host_killer": Recipe("host_killer"),

@@ -7,9 +7,9 @@ from chaos.storm import Scenario
 
 _ALL = (
     Scenario("fair", "nothing breaks", weather.fair, mix={"threaded": 2, "child": 2}),
-    Scenario("spores_killed", "SIGKILL of a Spore every second", weather.spores_killed, mix={"long": 4}),
+    Scenario("spores_killed", "SIGKILL of a Spore every second", weather.spores_killed, mix={"long": 15}),
     Scenario("leaders_killed", "SIGKILL of the leading Nexus every second", weather.leaders_killed, nexuses=2),
-    Scenario("spores_frozen", "SIGSTOP of a Spore past its lease", weather.spores_frozen, mix={"long": 4}),
+    Scenario("spores_frozen", "SIGSTOP of a Spore past its lease", weather.spores_frozen, mix={"long": 15}),
     Scenario(
         "loop_blocked",
         "tasks block the event loop, or hold the interpreter's lock, past the lease",
@@ -47,11 +47,13 @@ _ALL = (
         weather.server_killed,
         fsync="no",
     ),
-    Scenario("server_stalled", "SIGSTOP of the server past all leases", weather.server_stalled, mix={"long": 2}),
+    Scenario("server_stalled", "SIGSTOP of the server past all leases", weather.server_stalled, mix={"long": 15}),
     Scenario("memory_full", "the server's memory is full (noeviction)", weather.memory_full),
     Scenario("connections_killed", "CLIENT KILL of everybody, five times a second", weather.connections_killed),
     Scenario("scripts_flushed", "SCRIPT FLUSH, twenty times a second", weather.scripts_flushed),
-    Scenario("rolling_restart", "each Spore in turn is drained and replaced", weather.rolling_restart, mix={"long": 2}),
+    Scenario(
+        "rolling_restart", "each Spore in turn is drained and replaced", weather.rolling_restart, mix={"long": 10}
+    ),
     Scenario("grow_and_shrink", "1 Spore, 10, and 1 again", weather.grow_and_shrink, spores=1, mix={"long": 2}),
     Scenario(
         "stubborn_drain",
