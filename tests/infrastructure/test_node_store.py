@@ -13,7 +13,7 @@ from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.node import NodeLoad, NodeProfile
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.leadership import Leadership
-from venom_core.infrastructure.node_store import DUTY_MS, Beat
+from venom_core.infrastructure.node_store import DUTY_OF_LEASE, Beat
 from venom_core.infrastructure.upkeep import NODE_FORGOTTEN_AFTER_MS
 
 FAR_MS = 4 * 10**12
@@ -117,7 +117,17 @@ async def test_one_node_at_a_time_has_the_duty_to_reap(stores: Stores) -> None:
     assert (await beat(stores, first, "a")).expired == ()
     assert (await beat(stores, first, "a", reap=True)).expired == (dead,)
     assert (await beat(stores, second, "b", reap=True)).expired == ()
-    assert 0 < await stores.link.command("PTTL", stores.key("duty")) <= DUTY_MS
+    assert 0 < await stores.link.command("PTTL", stores.key("duty")) <= HOUR_MS * DUTY_OF_LEASE
+
+
+async def test_who_has_the_duty_hears_of_the_next_dead_node_at_once(stores: Stores) -> None:
+    reaper, other = await stores.join("a"), await stores.join("b")
+    first, second = await stores.join("first"), await stores.join("second")
+    await stores.expire_lease(first)
+    assert (await beat(stores, reaper, "a", reap=True)).expired == (first,)
+    await stores.expire_lease(second)
+    assert (await beat(stores, other, "b", reap=True)).expired == ()
+    assert set((await beat(stores, reaper, "a", reap=True)).expired) == {first, second}
 
 
 async def test_a_clean_leave_leaves_nothing_and_another_what_is_to_be_taken_back(stores: Stores) -> None:

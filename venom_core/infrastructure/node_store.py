@@ -22,7 +22,8 @@ from venom_core.infrastructure.scripts import ScriptRunner
 
 log = logging.getLogger("venom.nodes")
 
-DUTY_MS = 1_500
+# Whoever was told to reap has so much of a lease for it before another is told.
+DUTY_OF_LEASE = 0.25
 
 _encoder = msgspec.msgpack.Encoder()
 _profile_decoder = msgspec.msgpack.Decoder(NodeProfile)
@@ -96,14 +97,14 @@ class NodeStore:
     ) -> RenewalCall:
         """The call of one heartbeat in one partition."""
         keys = self._runner.keys(scripts.RENEW, partition)
-        args = [epoch, name, lease_ms, _encoder.encode(load), int(may_reap), DUTY_MS]
+        args = [epoch, name, lease_ms, _encoder.encode(load), int(may_reap), round(lease_ms * DUTY_OF_LEASE)]
         return RenewalCall(scripts.RENEW.sha, scripts.RENEW.source, keys, args)
 
     async def renew(self, epoch: int, name: str, lease_ms: int, load: NodeLoad) -> bool:
         """One heartbeat in every partition; False if the lease is lost. Spores beat from `LeaseKeeper` instead."""
         alive = True
         for partition in range(self.keyspace.partitions):
-            args: list[Any] = [epoch, name, lease_ms, _encoder.encode(load), 0, DUTY_MS]
+            args: list[Any] = [epoch, name, lease_ms, _encoder.encode(load), 0, round(lease_ms * DUTY_OF_LEASE)]
             alive = Beat.parse(partition, await self._run(scripts.RENEW, partition, args)).alive and alive
         return alive
 

@@ -21,6 +21,11 @@ end
 local expired = {}
 if may_reap == '1' then
   expired = redis.call('ZRANGE', LEASE, '-inf', '(' .. now, 'BYSCORE', 'LIMIT', 0, 16)
-  if #expired > 0 and not redis.call('SET', DUTY, epoch, 'NX', 'PX', duty_ms) then expired = {} end
+  local who = #expired > 0 and redis.call('GET', DUTY)
+  if who and who ~= epoch then
+    expired = {}
+  elseif #expired > 0 then
+    redis.call('SET', DUTY, epoch, 'PX', duty_ms)
+  end
 end
 return {'ok', now, wishes, expired, redis.call('HGET', BUDGET, name) or ''}
