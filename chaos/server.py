@@ -33,7 +33,7 @@ class StormServer:
         self._options = ServerOptions(
             appendonly=bool(fsync), appendfsync=fsync or "no", extra=("--auto-aof-rewrite-percentage", "0")
         )
-        self._sizes: list[tuple[int, int]] = []
+        self._sizes = [(wall_us(), 0)]
         self._stopped = threading.Event()
         self._server = self._start()
         self.url = self._server.url

@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import redis
 
 from chaos.checker import Verdict, judge
@@ -19,6 +21,7 @@ from chaos.fleet import CALLER, NEXUS, SPORE, Fleet, Node
 from chaos.look import look
 from chaos.mix import USUAL, Plan
 from chaos.server import StormServer
+from venom_core.domain.node import NodeProfile
 from venom_core.infrastructure.keys import Keyspace
 
 NAMESPACE = "storm"
@@ -131,13 +134,12 @@ class Storm:
             self.fleet.spore()
         for number in range(CALLERS):
             self.fleet.caller(self._plan(number))
-        await self._until(lambda: self._nodes_joined() >= self.scenario.spores + self.scenario.nexuses)
+        await self._until(self._joined)
         self._begun_s = time.monotonic()
         callers = asyncio.create_task(self._callers())
         await self.scenario.weather(self)
         await self._calm()
-        drained = await self._until(lambda: callers.done() and self._drained())
-        if not drained:
+        if not await self._until(lambda: self._over(callers)):
             self.recorder.write("residue", text=f"not everything ended within {DRAINED_WITHIN_S:g} s of calm")
             callers.cancel()
         await self._leave()
@@ -169,28 +171,38 @@ class Storm:
         for _ in range(self.scenario.nexuses - len(self.fleet.living(NEXUS))):
             self.fleet.nexus()
 
-    def _living(self) -> int:
-        return len(self.spores()) + len(self.fleet.living(NEXUS))
-
-    def _nodes_joined(self) -> int:
+    def _joined(self) -> bool:
+        """Whether the leases are those of the processes that run, and no others."""
+        running = [*self.spores(), *self.fleet.living(NEXUS)]
+        space = Keyspace(NAMESPACE, 1)
+        names = [node.name for node in running]
         with suppress(redis.RedisError):
-            joined: object = self.client.zcard(Keyspace(NAMESPACE, 1).key(0, "lease"))
-            assert isinstance(joined, int)
-            return joined
-        return -1
+            profiles: Any = self.client.hmget(space.key(0, "profile").decode(), [*names, ""])
+            epochs = self.client.hmget(space.key(0, "names").decode(), [*names, ""])
+            leases: Any = self.client.zrange(space.key(0, "lease"), 0, -1)
+            pids = [msgspec.msgpack.decode(profile, type=NodeProfile).pid for profile in profiles if profile]
+            return pids == [node.process.pid for node in running] and set(leases) == {*epochs[:-1]}
+        return False
+
+    def _revive(self) -> None:
+        """A Spore that died of its task comes back, as a supervisor would have it."""
+        dead = [node for node in self.fleet.nodes.values() if node.kind == SPORE and not node.alive]
+        for node in dead[: max(self.scenario.spores - len(self.spores()), 0)]:
+            self.fleet.again(node)
 
     def _drained(self) -> bool:
-        """Nothing waits, nothing runs, every dead node is struck off; a Spore that died of its task comes back."""
-        for node in [node for node in self.fleet.nodes.values() if node.kind == SPORE and not node.alive]:
-            if len(self.spores()) < self.scenario.spores:
-                self.fleet.again(node)
+        """Nothing waits, nothing runs, every dead node is struck off."""
         space = Keyspace(NAMESPACE, 1)
         with suppress(redis.RedisError):
             counts = self.client.hmget(space.key(0, "count").decode(), ["high", "background"])
             waits = sum(int(count or 0) for count in counts)
             running = self.client.hlen(space.key(0, "run").decode())
-            return waits == 0 and running == 0 and self._nodes_joined() == self._living()
+            return waits == 0 and running == 0 and self._joined()
         return False
+
+    def _over(self, callers: asyncio.Task[None]) -> bool:
+        self._revive()
+        return callers.done() and self._drained()
 
     async def _until(self, met: Callable[[], bool]) -> bool:
         end_s = time.monotonic() + DRAINED_WITHIN_S

@@ -1,0 +1,88 @@
+"""A few seconds of a storm with real processes: clean with the scripts as they are, and not with a bug in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chaos import __main__ as command
+from chaos import mutants
+from chaos.mix import Plan, chunks
+from chaos.scenarios import SCENARIOS
+from chaos.server import StormServer
+from chaos.storm import Scale, storm
+
+SMALL = Scale("test", tasks=300, seconds=2.5)
+
+
+def test_a_storm_in_which_spores_die_is_clean(tmp_path: Path) -> None:
+    verdict = storm(SCENARIOS["spores_killed"], SMALL, tmp_path / "storm")
+    assert verdict.sentences == []
+    assert verdict.figures["tasks"] == 300
+    assert verdict.figures["blows"] > 2
+
+
+def test_a_storm_finds_a_bug_that_every_process_has(tmp_path: Path) -> None:
+    mutant = {mutants.MUTANT: "settle_without_fence"}
+    scenario = replace(SCENARIOS["spores_frozen"], environment=mutant, mix={"long": 100})
+    verdict = storm(scenario, SMALL, tmp_path / "storm")
+    assert mutants.MUTANTS["settle_without_fence"].rules & verdict.broken.keys(), verdict.figures
+
+
+def test_the_same_plan_makes_the_same_chunks_and_all_of_its_tasks() -> None:
+    plan = Plan("c0", "seed", 200, 3.0, {"brief": 2, "nap": 1}, {"host_killer": 2})
+    made = list(chunks(plan))
+    assert made == list(chunks(plan))
+    assert sum(len(chunk.ids) for chunk in made) == 200
+    assert len({task_id for chunk in made for task_id in chunk.ids}) == 200
+    assert [chunk.recipe.task_type for chunk in made].count("host_killer") == 2
+    assert [chunk.at_s for chunk in made] == sorted(chunk.at_s for chunk in made)
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec", "no"])
+def test_a_server_killed_without_losing_power_has_all_it_said_a_while_ago(short_dir: Path, fsync: str) -> None:
+    server = StormServer(short_dir, fsync)
+    client = server.client()
+    client.set("kept", "1")
+    client.close()
+    window = server.kill()
+    assert (window is None) == (fsync != "everysec")
+    server.start_again()
+    client = server.client()
+    assert client.get("kept") == b"1"
+    client.close()
+    server.close()
+
+
+def test_a_power_cut_takes_the_last_writes_and_names_the_window(short_dir: Path) -> None:
+    server = StormServer(short_dir, "everysec")
+    client = server.client()
+    client.set("lost", "1")
+    since, until = server.cut_power(3600)
+    assert since < until
+    server.start_again()
+    assert client.get("lost") is None
+    client.close()
+    server.close()
+
+
+def test_the_command_prints_a_line_a_storm_and_fails_when_one_is_broken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(command, "SHORT_S", 1.0)
+    arguments = ["chaos", "--short", "--tasks", "100", "--seed", "7", "--only", "fair"]
+    monkeypatch.setattr("sys.argv", arguments)
+    assert command.main() == 0
+    assert list(tmp_path.glob("chaos-*")) == []
+    monkeypatch.setitem(SCENARIOS, "fair", replace(SCENARIOS["fair"], environment={mutants.MUTANT: "end_uncounted"}))
+    assert command.main() == 1
+    said = capsys.readouterr().out
+    assert said.count("seed 7, 100 tasks") == 2
+    assert "clean  fair" in said
+    assert "BROKEN fair" in said
+    assert "counters: say" in said
+    assert "again: ./chaos/run --seed 7 --short --only fair" in said
+    assert len(list(tmp_path.glob("chaos-*/fair/conductor.jsonl"))) == 1
