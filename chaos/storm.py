@@ -26,7 +26,8 @@ from venom_core.infrastructure.keys import Keyspace
 
 NAMESPACE = "storm"
 CALLERS = 2
-DRAINED_WITHIN_S = 90.0
+# In calm something must end at least so often.
+STANDSTILL_S = 60.0
 POLL_S = 0.05
 # Long enough that nothing is forgotten before the last look.
 KEEPS = {
@@ -140,7 +141,7 @@ class Storm:
         await self.scenario.weather(self)
         await self._calm()
         if not await self._until(lambda: self._over(callers)):
-            self.recorder.write("residue", text=f"not everything ended within {DRAINED_WITHIN_S:g} s of calm")
+            self.recorder.write("residue", text=f"nothing ended for {STANDSTILL_S:g} s of calm")
             callers.cancel()
         await self._leave()
 
@@ -190,23 +191,25 @@ class Storm:
         for node in dead[: max(self.scenario.spores - len(self.spores()), 0)]:
             self.fleet.again(node)
 
-    def _drained(self) -> bool:
-        """Nothing waits, nothing runs, every dead node is struck off."""
+    def _left(self) -> int:
+        """How many tasks wait or run; -1 while the server is away."""
         space = Keyspace(NAMESPACE, 1)
         with suppress(redis.RedisError):
             counts = self.client.hmget(space.key(0, "count").decode(), ["high", "background"])
-            waits = sum(int(count or 0) for count in counts)
-            running = self.client.hlen(space.key(0, "run").decode())
-            return waits == 0 and running == 0 and self._joined()
-        return False
+            running: Any = self.client.hlen(space.key(0, "run").decode())
+            return sum(int(count or 0) for count in counts) + int(running)
+        return -1
 
     def _over(self, callers: asyncio.Task[None]) -> bool:
         self._revive()
-        return callers.done() and self._drained()
+        return callers.done() and self._left() == 0 and self._joined()
 
     async def _until(self, met: Callable[[], bool]) -> bool:
-        end_s = time.monotonic() + DRAINED_WITHIN_S
+        """Wait for something, for as long as tasks go on ending."""
+        left, end_s = self._left(), time.monotonic() + STANDSTILL_S
         while not met():
+            if (now_left := self._left()) != left:
+                left, end_s = now_left, time.monotonic() + STANDSTILL_S
             if time.monotonic() > end_s:
                 return False
             await asyncio.sleep(POLL_S)
