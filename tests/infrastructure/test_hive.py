@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -92,4 +93,21 @@ async def test_nodes_are_known_by_the_epoch_of_their_newest_incarnation(settings
     other = await hive.nodes.join(NodeProfile("b"), HOUR_MS)
     assert await hive.node_names() == {newer.epoch: "a", other.epoch: "b"}
     assert hive.keep.crashes_max == KEEP.crashes_max
+    await hive.close()
+
+
+async def test_a_dead_node_that_is_being_reaped_is_not_reaped_twice_at_once(settings: Settings) -> None:
+    hive = await Hive.connect(settings, Clock())
+    epoch = (await hive.nodes.join(NodeProfile(name="dead"), HOUR_MS)).epoch
+    await hive.tasks.enqueue([group("scan", ["1"])], 10)
+    await hive.tasks.claim(0, epoch, 1, ["scan"], 1)
+    await hive.nodes.leave(epoch, "dead", clean=False)
+    first = asyncio.ensure_future(hive.reap(epoch, hive.now_ms()))
+    await asyncio.sleep(0)
+    assert hive.reaping == {epoch}
+    assert await hive.reap(epoch, hive.now_ms()) == 0
+    assert not first.done()
+    assert await first == 1
+    assert hive.reaping == set()
+    assert await hive.reap(epoch, hive.now_ms()) == 0
     await hive.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from venom_core.clock import Clock
 from venom_core.config import Settings
@@ -44,6 +44,7 @@ class Hive:
     upkeep: Upkeep
     clock: Clock
     ahead_ms: int
+    reaping: set[int] = field(default_factory=set)
 
     @classmethod
     async def connect(cls, settings: Settings, clock: Clock) -> Hive:
@@ -96,9 +97,18 @@ class Hive:
         return {node.epoch: node.profile.name for node in await self.nodes.all()}
 
     async def reap(self, epoch: int, now_ms: int, name: str = "") -> int:
-        """Return what a dead incarnation held; the number returned. `name` is looked up if it is not given."""
-        known = name or (await self.node_names()).get(epoch, f"of epoch {epoch}")
-        return await self.upkeep.reap(epoch, known, now_ms)
+        """Return what a dead incarnation held; the number returned. `name` is looked up if it is not given.
+
+        Each heartbeat says who is dead; while this process is at it already, it is not begun again.
+        """
+        if epoch in self.reaping:
+            return 0
+        self.reaping.add(epoch)
+        try:
+            known = name or (await self.node_names()).get(epoch, f"of epoch {epoch}")
+            return await self.upkeep.reap(epoch, known, now_ms)
+        finally:
+            self.reaping.discard(epoch)
 
     async def find_zombies(self, silence_s: float) -> list[Zombie]:
         """Tasks that run on leased nodes whose event loop has been silent for longer than `silence_s`."""
