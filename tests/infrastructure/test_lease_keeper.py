@@ -176,3 +176,16 @@ async def test_redis_may_be_away_for_a_while(private_server: PrivateServer, capl
             assert (await node.next_beats(1))[0].alive
         assert sum("heartbeat missed" in said for said in caplog.messages) == 1
         await node.keeper.leave(clean=True)
+
+
+async def test_the_first_beat_over_a_new_connection_says_so(stores: Stores) -> None:
+    node = Node(stores)
+    await node.keeper.join()
+    await until(lambda: len(node.beats) >= 3)
+    assert [beat.anew for beat in node.beats[:3]] == [True, False, False]
+    already = len(node.beats)
+    await stores.link.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    await until(lambda: any(beat.anew for beat in node.beats[already:]))
+    await until(lambda: not node.beats[-1].anew)
+    assert sum(beat.anew for beat in node.beats[already:]) == 1
+    await node.keeper.leave(clean=True)

@@ -179,3 +179,23 @@ async def test_partial_results_that_are_made_too_fast_are_dropped_and_the_others
     desk.outbox.emit(lease, encode("later", "partial", 100))
     await desk.outbox.drained()
     assert len(await broker.hive.tasks.partials(lease.task_id, 0)) == 6
+
+
+async def test_an_end_is_held_until_it_is_acknowledged(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox_module, "ITEMS_PER_CALL_MAX", 1)
+    first, second = await desk.claim(2)
+    leases = (first, second)
+    seen: list[tuple[bool, bool]] = []
+
+    def holds() -> tuple[bool, bool]:
+        return desk.outbox.holds(first.task_id, first.fence), desk.outbox.holds(second.task_id, second.fence)
+
+    desk.outbox._on_refused = lambda _: seen.append(holds())
+    for lease in (*leases, *leases):
+        desk.outbox.settle(desk.end(lease))
+    assert holds() == (True, True)
+    assert not desk.outbox.holds(first.task_id, second.fence)
+    await desk.outbox.drained()
+    # The second report of each is refused: while the answer is heard that call still counts as under way.
+    assert seen == [(True, True), (False, True)]
+    assert holds() == (False, False)
