@@ -25,10 +25,12 @@ def test_a_storm_in_which_spores_die_is_clean(tmp_path: Path) -> None:
 
 
 def test_a_storm_finds_a_bug_that_every_process_has(tmp_path: Path) -> None:
-    mutant = {mutants.MUTANT: "settle_without_fence"}
-    scenario = replace(SCENARIOS["spores_frozen"], environment=mutant, mix={"long": 100})
-    verdict = storm(scenario, SMALL, tmp_path / "storm")
-    assert mutants.MUTANTS["settle_without_fence"].rules & verdict.broken.keys(), verdict.figures
+    mutant = {mutants.MUTANT: "crash_uncounted"}
+    # All slots are taken when a Spore dies, so some of its tasks are taken back.
+    scenario = replace(SCENARIOS["spores_killed"], environment=mutant, mix={"long": 1000})
+    verdict = storm(scenario, replace(SMALL, seconds=3.5), tmp_path / "storm")
+    assert verdict.figures["taken back"] > 0
+    assert set(verdict.broken) == mutants.MUTANTS["crash_uncounted"].rules
 
 
 def test_the_same_plan_makes_the_same_chunks_and_all_of_its_tasks() -> None:
