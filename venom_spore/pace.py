@@ -39,11 +39,11 @@ class Pace:
         """Tasks to ask for when `held` are running or ready; 0 while asking is not worth a call yet.
 
         Quick tasks free their slots faster than a call takes, so it waits for a quarter of the room; for
-        slow ones every free slot is asked for at once.
+        slow ones, and within a budget, every free slot is asked for at once.
         """
         capacity = self.slots + self.look_ahead()
         if self._bound():
-            capacity = min(capacity, self.budget or 0)
+            return max(min(capacity, self.budget or 0) - held, 0)
         free = capacity - held
         least = max(capacity // 4, 1) if self.mean_s < QUICK_TASK_S else 1
         return free if free >= least else 0

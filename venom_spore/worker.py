@@ -274,7 +274,7 @@ class Worker:
             if beat.partition == 0 and beat.budget != self._pace.budget:
                 self._pace.budget = beat.budget
                 # What was asked for before is more, or less, than what it should hold now.
-                self._claimer.disturb()
+                self._stir()
             for task_id in beat.cancels:
                 self.attempts.stop_task(task_id, Verdict.CANCELLED)
             for epoch in beat.expired:

@@ -78,11 +78,11 @@ def test_without_a_budget_or_when_it_insists_it_takes_what_it_has_slots_for() ->
         assert not any(pace.hesitates(held) for held in range(11))
 
 
-def test_of_quick_tasks_a_small_budget_is_worth_a_call_as_well() -> None:
+def test_within_a_budget_every_free_slot_is_worth_a_call_also_of_quick_tasks() -> None:
+    """Whoever waited for a quarter of its budget would wait for a long task to end, with slots free."""
     pace = bound(100, 30, 0.0001)
-    assert pace.room(0) == 30
-    assert pace.room(25) == 0
-    assert pace.room(23) == 7
+    assert [pace.room(held) for held in (0, 23, 25, 29, 30)] == [30, 7, 5, 1, 0]
+    assert [pace.hesitates(held) for held in (29, 30)] == [False, True]
     assert bound(100, 1, 0.0001).room(0) == 1
 
 
@@ -107,4 +107,5 @@ def test_it_waits_for_a_slot_only_if_something_runs_that_will_free_one(
     if room == 0 and not pace.hesitates(held):
         assert held > 0
     if budget is not None and not insists:
+        assert room or pace.hesitates(held) or held >= slots
         assert room <= max(budget - held, 0)

@@ -13,6 +13,7 @@ import msgspec
 import psutil
 import pytest
 
+from venom_core.log_format import NODE, WORK
 from venom_spore.sandbox_child import Link, Runner, Stopped
 from venom_spore.sandbox_frames import (
     LENGTH_BYTES,
@@ -35,6 +36,14 @@ ORIGIN = "tests.spore.child_skills:skills"
 Serve = Callable[..., list[Reply]]
 
 encode = msgspec.msgpack.encode
+
+
+@pytest.fixture(autouse=True)
+def _leaves_no_name_behind() -> Iterator[None]:
+    """A runner says in its log lines whose work it does, for as long as its process lives; here that is ours."""
+    yield
+    WORK.set(None)
+    NODE.set("")
 
 
 def _job(name: str, origin: str = ORIGIN, memory_mb: int | None = None, **arguments: Any) -> Job:
