@@ -68,13 +68,19 @@ class Claimer:
         number, pause, hints = self._number, PAUSE_S, (self._woken.pop(partition, ""), self._watched.pop(partition, ""))
         while True:
             try:
-                return await self._tasks.claim(partition, epoch, number, self._lanes, count, hints)
+                batch = await self._tasks.claim(partition, epoch, number, self._lanes, count, hints)
             except StoreError as fault:
                 if self._quiet.is_set():
                     raise
                 log.warning("a claim was not answered, asking again: %s", fault)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_MAX_S)
+                continue
+            if not batch.old:
+                return batch
+            # It was answered, with nothing, to a line that is lost; what has changed since is asked anew.
+            self._number += 1
+            number, hints = self._number, (ANY_LANE, hints[1])
 
     async def let_go(self, epoch: int) -> None:
         """This node claims no more: somebody else has to wake for the next delayed task, and for what woke it last."""

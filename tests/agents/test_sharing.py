@@ -132,12 +132,15 @@ async def test_the_share_of_a_spore_falls_when_something_else_eats_its_cpu(
         os.sched_setaffinity(apart.process.pid, {cores[1]})
         async with foreman_of(broker) as foreman:
             await known(foreman, "beside", "apart")
-            before = await _share(broker, "beside")
+            before = [await _share(broker, "beside")]
+            while before[-1] < 0.35:
+                assert len(before) < 20, before
+                before.append(await _share(broker, "beside"))
             with hog(cores[0]):
                 await until(lambda: foreman.select_best_node() == "apart" and _gap(foreman) > 20, within_s=60)
                 # Whatever else this machine does may level the two for a moment.
                 shares = [await _share(broker, "beside")]
-                while shares[-1] > min(0.25, before - 0.1):
+                while shares[-1] > 0.25:
                     assert len(shares) < 20, (before, shares)
                     shares.append(await _share(broker, "beside"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
@@ -300,3 +301,19 @@ async def test_what_cannot_be_registered_is_refused_and_nothing_is_stored(
     with pytest.raises(InvalidSetting):
         await nodes.register_node(**{"node_id": "a", **bad})
     assert "0:profile" not in await stores_of(still).dump()
+
+
+async def test_what_ends_the_watch_is_told_to_who_asks(broker: MessageBroker) -> None:
+    manager = NodeManager(broker)
+    await manager.start()
+    assert manager._watching is not None
+    manager._watching.cancel()
+    await asyncio.wait([manager._watching])
+
+    async def breaks() -> None:
+        raise ZeroDivisionError
+
+    manager._watching = asyncio.create_task(breaks())
+    await asyncio.wait([manager._watching])
+    with pytest.raises(ZeroDivisionError):
+        manager.list_nodes()

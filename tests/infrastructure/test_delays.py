@@ -196,3 +196,10 @@ async def test_where_a_pending_task_stands_is_known(stores: Stores) -> None:
     now_ms, rank, due, length = await stores.tasks.place("3", "scan")
     assert (rank, due, length) == (-1, 4_000_000_000_000, 2)
     assert 1_700_000_000_000 < now_ms < due
+
+
+async def test_the_token_of_a_delayed_task_goes_with_it(stores: Stores) -> None:
+    await stores.put(group("scan", ["1"], when="+60000"))
+    assert await stores.tokens("scan") == 1
+    await stores.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP)
+    assert await stores.tokens("scan") == 0

@@ -136,7 +136,7 @@ async def test_a_move_to_where_it_stands_notes_what_was_asked_and_wakes(stores: 
 
 async def test_only_its_node_claims_what_it_was_given_and_a_node_with_room_says_so(stores: Stores) -> None:
     lanes = lanes_of(stores)
-    await stores.put(group(WAITING, ["1"]), group("scan", ["2"]))
+    await stores.put(group(WAITING, ["1", "3"]), group("scan", ["2"]))
     await lanes.move(0, to(A, "1"))
     assert await stores.tokens(A) == 1
     a, b = await stores.join("a"), await stores.join("b")
@@ -148,6 +148,13 @@ async def test_only_its_node_claims_what_it_was_given_and_a_node_with_room_says_
     await stores.settle(a, other(lease, "retry", HOUR_MS, WAITING))
     note = (await stores.tasks.look(["1"]))["1"].assigned
     assert Assignment.unpack(note) == Assignment("", GPU)
+
+
+async def test_a_node_with_room_wakes_no_dispatcher_for_nothing(stores: Stores) -> None:
+    await stores.put(group(WAITING, ["1"]))
+    await lanes_of(stores).move(0, to(A, "1"))
+    assert len(await stores.claim(await stores.join("a"), 5, ["scan", A])) == 1
+    assert await stores.link.command("LLEN", stores.key("dispatch")) == 0
 
 
 @pytest.mark.parametrize("verb", ["back", "crash", "retry"])

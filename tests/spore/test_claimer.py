@@ -192,7 +192,7 @@ async def test_a_claim_on_a_line_that_was_given_up_leases_nothing_once_a_later_o
         assert await claimer.claim(epoch, 5) is None
         await broker.enqueue_task("quick")
         _, reply = await WakeLists(broker.hive.link).pop_and(claimer._wake_keys, 1, late)
-        assert broker.hive.tasks.read_claim(0, epoch, number, reply).leases == []
+        assert broker.hive.tasks.read_claim(0, epoch, number, reply).old
         assert (await broker.get_queue_stats())["tasks_running"] == 0
         assert await stores_of(broker).tokens("quick") == 1
 
@@ -217,6 +217,27 @@ async def test_a_node_whose_lease_ran_out_passes_its_token_on(broker: MessageBro
         with pytest.raises(LeaseLate):
             await claimer.sleep(epoch, 5)
         assert await stores_of(broker).tokens("quick") == 1
+
+
+async def test_a_token_that_a_dead_machine_took_wakes_the_next_sleeper(broker: MessageBroker) -> None:
+    """Nobody is there to read that its lease ran out, and to pass the token on."""
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        await stores_of(broker).expire_lease(epoch)
+        await broker.enqueue_task("quick")
+        unread = broker.hive.tasks.claim_command(0, epoch, claimer._number + 1, claimer._lanes, 5, "")
+        await WakeLists(broker.hive.link).pop_and(claimer._wake_keys, 1, unread)
+        assert await stores_of(broker).tokens("quick") == 1
+
+
+async def test_an_empty_claim_whose_answer_was_lost_is_asked_anew_and_watches(broker: MessageBroker) -> None:
+    async with claiming(broker) as claimer:
+        epoch = await _epoch(broker, "a")
+        await broker.hive.tasks.claim(0, epoch, claimer._number + 1, claimer._lanes, 5)
+        await broker.enqueue_task("quick", delay=60)
+        assert await claimer.claim(epoch, 5) is None
+        assert 0 < claimer._wait_ms <= 60_000
+        assert claimer._watched == {0: "quick"}
 
 
 async def test_a_delayed_task_is_claimed_when_it_comes_due(broker: MessageBroker) -> None:

@@ -75,7 +75,9 @@ class NodeManager:
     # ---------------------------------------------------------------------------------------------------- questions
 
     def list_nodes(self, online_only: bool = False) -> list[NodeState]:
-        """Every node that takes tasks, in order of name."""
+        """Every node that takes tasks, in order of name. Raises what nobody foresaw and ended the watch."""
+        if self._watching is not None and self._watching.done():
+            self._watching.result()
         age_ms = round((self._broker.hive.clock.monotonic_s() - self._looked_s) * 1000)
         nodes = [_aged(node, age_ms) for node in self._nodes.values() if node.profile.kind not in STAFF]
         return [node for node in nodes if node.online or not online_only]

@@ -176,6 +176,8 @@ class Consumer:
             except LeaseLost:
                 self._joined = False
                 return None, 0
+            if batch.old:
+                return None, 0
             if batch.leases:
                 return batch.leases[0], -1
             if batch.wait_ms >= 0:

@@ -54,12 +54,16 @@ class Lease(msgspec.Struct, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one claim brought; `wait_ms` until the next delayed task of type `watched`, or -1."""
+    """What one claim brought; `wait_ms` until the next delayed task of type `watched`, or -1.
+
+    `old`: its number was answered or overtaken already; the next number is to be asked.
+    """
 
     leases: list[Lease]
     now_ms: int
     wait_ms: int
     watched: str
+    old: bool = False
 
 
 class Settlement(msgspec.Struct, gc=False):

@@ -99,6 +99,8 @@ class TaskStore:
         """What a claim brought. Raises `LeaseLost` or `LeaseLate`."""
         if reply[0] == b"late":
             raise LeaseLate(f"the lease of epoch {epoch} ran out; it must be renewed before it may claim")
+        if reply[0] == b"old":
+            return Batch([], reply[1], -1, "", old=True)
         if reply[0] != b"ok":
             raise LeaseLost(f"the lease of epoch {epoch} ran out or was taken over")
         _, now_ms, wait_ms, watched, ids, envelopes, tried, given = reply

@@ -20,7 +20,10 @@ local function leave_line(i)
   if redis.call('ZREM', queue_of(i), id) == 1 then
     refresh_lane(i)
   elseif redis.call('ZREM', later_of(i), id) == 1 then
-    if not refresh_later(i) then redis.call('HDEL', WATCH, type_of(i)) end
+    if not refresh_later(i) then
+      redis.call('HDEL', WATCH, type_of(i))
+      refresh_lane(i) -- a token that lies there for nobody goes too
+    end
   else
     return false
   end

@@ -4,8 +4,9 @@
 -- keys: task run outcome tries count last ready placed due watch lease wake dispatch audit
 -- types: yes
 -- args: epoch number count woken watched guard
--- reply: {'lost', now}, {'late', now} or {'ok', now, ms until the next delayed task or -1, the type to watch
---        for it or '', ids, envelopes, tries or {}, those of the ids that were given to this node}
+-- reply: {'lost', now}, {'late', now}, {'old', now} for a number that was answered or overtaken, or {'ok', now,
+--        ms until the next delayed task or -1, the type to watch for it or '', ids, envelopes, tries or {}, those of
+--        the ids that were given to this node}
 -- uses: now scores wake lanes promote
 local SHARE = 32 -- one task in so many is taken from a rotating lower level, so that none starves
 local CLAIM_MAX = 500 -- Lua unpacks a few thousand arguments at most
@@ -14,23 +15,26 @@ local lease = redis.call('ZSCORE', LEASE, epoch)
 local fence = epoch .. '.' .. number .. '|'
 local before, nothing = string.match(redis.call('HGET', LAST, 'c' .. epoch) or '0', '^(%d+)(%-?)$')
 local asked_again = lease and lease ~= '0' and before == number and nothing == ''
-if not asked_again and (not lease or tonumber(lease) < now) then
-  -- The token that woke this node is for one that may claim.
+-- The token that woke a node which may not claim is another's.
+local function pass_token_on()
   for i = 1, T do
-    if type_of(i) == woken then leave_token(wake_of(i)) end
+    if woken == '%' or type_of(i) == woken then
+      local ready = redis.call('ZSCORE', index_of(i), type_of(i))
+      if ready or redis.call('ZSCORE', DUE, type_of(i)) then leave_token(wake_of(i)) end
+    end
   end
-  if woken == '*' then leave_token(WAKE) end
+  if woken == '*' and redis.call('EXISTS', READY) == 1 then leave_token(WAKE) end
+end
+if not asked_again and (not lease or tonumber(lease) < now) then
+  pass_token_on()
   return {(lease and lease ~= '0') and 'late' or 'lost', now}
 end
 
 -- A claim that was answered or overtaken already comes from a line that its node gave up: nobody would read what
--- it leases, and the token it took is another's.
+-- it leases.
 if not asked_again and tonumber(before) >= tonumber(number) then
-  for i = 1, T do
-    local wanted = woken == '%' or type_of(i) == woken
-    if wanted and redis.call('ZSCORE', index_of(i), type_of(i)) then leave_token(wake_of(i)) end
-  end
-  return {'ok', now, -1, '', {}, {}, {}, {}}
+  pass_token_on()
+  return {'old', now}
 end
 
 local given = {}
@@ -223,7 +227,7 @@ for i = 1, T do
   if touched[i] or type_of(i) == woken then
     if refresh_lane(i) then
       leave_token(wake_of(i))
-    elseif is_own(i) then
+    elseif is_own(i) and redis.call('ZSCORE', PLACED, '?') then
       leave_token(DISPATCH) -- This node has room for more of what waits to be placed.
     end
   end
