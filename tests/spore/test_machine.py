@@ -67,7 +67,7 @@ def test_without_limits_the_machine_counts(reader: Reader, clock: ManualClock) -
     clock.advance(10)
     first = reading.read()
     assert first.memory_total_bytes == psutil.virtual_memory().total
-    # Ten seconds passed on this clock; in the real moment between the two readings nobody was idle for longer than that.
+    # Ten seconds passed on this clock; in the real moment between the two readings nobody was idle for longer.
     assert 99 < first.cpu_percent <= 100
     assert first.cpu_count == len(os.sched_getaffinity(0))
 
