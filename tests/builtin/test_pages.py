@@ -59,6 +59,13 @@ async def test_a_page_is_taken_apart(read: Pages, web: Loopback) -> None:
     ]
 
 
+async def test_links_of_a_page_with_a_long_address_are_relative_to_it(read: Pages, web: Loopback) -> None:
+    url = web.on(f"/{'x' * 300}/a", article())
+    found = await read.extract(url)
+    assert found["url"] == url
+    assert found["links"][2]["url"] == f"{url.removesuffix('a')}dalej.html"
+
+
 async def test_html_is_taken_apart_without_fetching_anything(read: Pages) -> None:
     found = await read.extract("http://nowhere.invalid/a/b", article())
     assert found["url"] == "http://nowhere.invalid/a/b"
@@ -104,6 +111,21 @@ async def test_a_reader_that_dies_is_one_sentence(read: Pages, monkeypatch: pyte
         await read.extract(html="<p>a</p>")
 
 
+async def test_a_reader_is_given_the_address_where_no_list_of_processes_shows_it(
+    read: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_READER", "tests.builtin.telling_reader")
+    told = await read.extract("http://a.example/b?key=hi\ndden", "<p>a</p>")
+    assert told["arguments"] == []
+    assert told["given"] == "http://a.example/b?key=hi dden\n<p>a</p>"
+
+
+async def test_an_error_does_not_repeat_the_query_of_an_address(read: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_READER", "venom_spore.builtin.no_such_reader")
+    with pytest.raises(LimitReached, match=r"^http://a\.example/b cannot be read"):
+        await read.extract("http://a.example/b?key=hidden", "<p>a</p>")
+
+
 async def test_a_missing_extra_is_one_sentence(read: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"extract needs the package trafilatura; install venom-hive\[web\]"):
@@ -132,12 +154,13 @@ def test_what_the_child_says_is_json_with_every_list_ended(monkeypatch: pytest.M
 def test_the_child_limits_itself_before_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     limits: list[Any] = []
     monkeypatch.setattr(resource, "setrlimit", lambda kind, value: limits.append((kind, value)))
-    monkeypatch.setattr(sys, "argv", ["page_reader", "http://a.example/"])
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("<p>żółć</p>".encode())))
+    page = "http://a.example/\n<p>żółć <a href='b'>b</a></p>"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(page.encode())))
     heard = io.StringIO()
     monkeypatch.setattr(sys, "stdout", heard)
     page_reader.main()
-    assert json.loads(heard.getvalue())["text"] == "żółć"
+    found = json.loads(heard.getvalue())
+    assert (found["text"], found["links"]) == ("żółć b", [{"url": "http://a.example/b", "text": "b"}])
     assert [value for _, value in limits] == [(30, 30), (1 << 30, 1 << 30)]
 
 

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import gzip
 import socket
 import ssl
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from venom_core.errors import Forbidden, InvalidTask, LimitReached, ServiceFaile
 from venom_spore.builtin.addresses import AddressPolicy
 from venom_spore.builtin.guarded_transport import GuardedTransport
 from venom_spore.builtin.tls import tls_context
-from venom_spore.builtin.web import Web, decode
+from venom_spore.builtin.web import CHARSETS, DECODED_HERE_BYTES_MAX, Web, decode
 
 HTML = {"content-type": "text/html"}
 STATUS = [(400, InvalidTask), (403, InvalidTask), (404, InvalidTask)]
@@ -101,6 +103,28 @@ async def test_what_is_no_web_address_is_refused_before_anything_is_sent(own: Se
     with pytest.raises(InvalidTask, match="is no http or https address of at most 4,096 characters") as caught:
         await Web(own).fetch(url)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_an_error_does_not_repeat_the_query_of_an_address(own: Settings, web: Loopback, status: int) -> None:
+    url = web.on("/a?key=hidden", Answer(b"sorry", status, HTML))
+    with pytest.raises(VenomError, match=f"/a answered {status}") as caught:
+        await Web(own).fetch(f"{url}#part-hidden")
+    assert "hidden" not in str(caught.value)
+
+
+async def test_what_is_no_address_is_not_repeated_with_its_secrets(own: Settings) -> None:
+    with pytest.raises(InvalidTask, match=r"^ftp://a\.example/b is no http") as caught:
+        await Web(own).fetch("ftp://me:hidden@a.example/b?key=hidden")
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_long_address_is_given_back_as_it_is(own: Settings, web: Loopback) -> None:
+    url = web.on(f"/{'x' * 300}?q=1", "hello")
+    assert (await Web(own).fetch(url))["url"] == url
+    missing = web.on(f"/{'y' * 300}", Answer(b"", 404, HTML))
+    with pytest.raises(InvalidTask, match=r"/y{100,180}\.\.\. answered 404"):
+        await Web(own).fetch(missing)
 
 
 async def test_a_password_in_an_address_is_refused_and_not_repeated(own: Settings) -> None:
@@ -325,7 +349,35 @@ async def test_nobody_at_home_is_one_sentence(own: Settings) -> None:
         ("zażółć".encode(), "text/html; charset=hex", "zażółć"),
         ("zażółć".encode(), "text/html;\r\n charset", "zażółć"),
         (b"a\x81b", "text/html", "a\ufffdb"),
+        (b"a-b", "text/html; charset=punycode", "a-b"),
+        (b"a+ACI-b", "text/html; charset=utf-7", "a+ACI-b"),
+        (rb"a\u0041b", "text/html; charset=unicode_escape", rb"a\u0041b".decode()),
+        ('<meta charset="idna">zażółć'.encode(), "text/html", '<meta charset="idna">zażółć'),
     ],
 )
 def test_the_letters_of_many_languages_are_read(body: bytes, content_type: str, text: str) -> None:
     assert decode(body, content_type) == text
+
+
+@pytest.mark.parametrize("charset", sorted(CHARSETS))
+def test_every_charset_that_is_read_is_one_that_there_is(charset: str) -> None:
+    assert codecs.lookup(charset).name == charset
+
+
+async def test_a_large_page_is_decoded_outside_of_the_event_loop(own: Settings, web: Loopback) -> None:
+    decoding: list[str] = []
+
+    def note(fault: UnicodeError) -> tuple[str | bytes, int]:
+        decoding.append(threading.current_thread().name)
+        return original(fault)
+
+    original = codecs.lookup_error("replace")
+    codecs.register_error("replace", note)
+    try:
+        for size in (100, DECODED_HERE_BYTES_MAX):
+            url = web.on(f"/{size}", Answer(b"a" * size + b"\x81", 200, HTML))
+            assert (await Web(own).fetch(url))["text"] == "a" * size + "\ufffd"
+    finally:
+        codecs.register_error("replace", original)
+    assert decoding[0] == threading.main_thread().name
+    assert decoding[1] != decoding[0]

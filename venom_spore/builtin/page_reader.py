@@ -1,4 +1,6 @@
-"""Reads one page of HTML: `python -m venom_spore.builtin.page_reader URL < page > result`, both UTF-8.
+"""Reads one page of HTML: `python -m venom_spore.builtin.page_reader < page > result`, both UTF-8.
+
+The URL is the first line of the input: arguments are in the list of processes, and an address may hold a key.
 
 The one door to trafilatura, and a process of its own: pages come from strangers, and one of a mebibyte can be built so
 that a parser needs minutes or gigabytes for it. Here it is killed, and the limits below hold it meanwhile.
@@ -78,8 +80,8 @@ def main() -> None:
     """Read standard input, write the result as JSON."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_S_MAX, CPU_S_MAX))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
-    html = sys.stdin.buffer.read().decode("utf-8", "replace")
-    result = json.dumps(read(html, sys.argv[1]), ensure_ascii=True)
+    url, _, html = sys.stdin.buffer.read().decode("utf-8", "replace").partition("\n")
+    result = json.dumps(read(html, url), ensure_ascii=True)
     sys.stdout.write(result)
 
 

@@ -14,7 +14,7 @@ import msgspec
 from venom_core.errors import InvalidTask, LimitReached, MissingExtra, TaskTimeout
 from venom_spore.builtin import summary
 from venom_spore.builtin.child import run_child
-from venom_spore.builtin.web import Web
+from venom_spore.builtin.web import Web, shown
 
 SENTENCES_MAX = 50
 READING_S_MAX = 30.0
@@ -41,7 +41,7 @@ class Pages:
         _require_extra()
         if not html:
             page = await self._web.get(url)
-            url, html = page.url, page.text
+            url, html = page.url, await page.text()
         async with self._readers:  # each may take a gibibyte
             return {"url": url} | await _read(html, url)
 
@@ -57,7 +57,7 @@ class Pages:
         page = await self.extract(url) if url else {"url": "", "title": "", "text": text}
         chosen = await asyncio.to_thread(summary.summarise, page["text"], sentences)
         if not chosen:
-            raise InvalidTask(f"there are no sentences to summarise in {url or 'this text'}")
+            raise InvalidTask(f"there are no sentences to summarise in {shown(url) or 'this text'}")
         return {"url": page["url"], "title": page["title"], "summary": " ".join(chosen)}
 
 
@@ -69,7 +69,8 @@ def _require_extra() -> None:
 async def _read(html: str, url: str) -> dict[str, Any]:
     """What the page says, from a process of its own: see `page_reader`."""
     # -P: nothing in the current folder is imported in place of a library.
-    command = [sys.executable, "-P", "-m", _READER, url]
+    command = [sys.executable, "-P", "-m", _READER]
+    name = shown(url) or "this page"
     path = os.pathsep.join(entry for entry in sys.path if entry)
     try:
         done = await run_child(
@@ -78,14 +79,12 @@ async def _read(html: str, url: str) -> dict[str, Any]:
             environment={"PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"},
             timeout_s=READING_S_MAX,
             output_bytes_max=_RESULT_BYTES_MAX,
-            given=html.encode("utf-8", "replace"),
+            given=f"{' '.join(url.splitlines())}\n{html}".encode("utf-8", "replace"),
         )
     except TaskTimeout:
-        raise LimitReached(f"{url or 'this page'} takes longer than {READING_S_MAX:g} s to read") from None
+        raise LimitReached(f"{name} takes longer than {READING_S_MAX:g} s to read") from None
     if done.exit_code != 0 or done.cut:
-        raise LimitReached(
-            f"{url or 'this page'} cannot be read within the limits of this node: {_last_line(done.err)}"
-        )
+        raise LimitReached(f"{name} cannot be read within the limits of this node: {_last_line(done.err)}")
     found: dict[str, Any] = msgspec.json.decode(done.out)
     return found
 

@@ -21,6 +21,17 @@ from venom_spore.builtin.guarded_transport import GuardedTransport
 from venom_spore.builtin.tls import tls_context
 
 REDIRECTS_MAX = 5
+# A larger body is decoded in a thread: the slowest charset needs 8 ms for a mebibyte, and a page may have 256.
+DECODED_HERE_BYTES_MAX = 65_536
+# The charsets of browsers, by their names in Python; others that Python knows are no text (hex, zip), are a way round
+# whoever looks for tags (utf-7), or need time by the square of the length (punycode).
+CHARSETS = frozenset({
+    "utf-8", "utf-16", "utf-16-le", "utf-16-be", "cp866", "cp874", "tis-620", "mac-roman", "mac-cyrillic",
+    "koi8-r", "koi8-u", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258",
+    "iso8859-2", "iso8859-3", "iso8859-4", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8", "iso8859-9",
+    "iso8859-10", "iso8859-11", "iso8859-13", "iso8859-14", "iso8859-15", "iso8859-16",
+    "gb2312", "gbk", "gb18030", "big5", "big5hkscs", "shift_jis", "cp932", "euc_jp", "iso2022_jp", "euc_kr", "cp949",
+})  # fmt: skip
 URL_CHARS_MAX = 4096
 _HEADERS = {"user-agent": f"venom-hive/{__version__}", "accept-encoding": ENCODINGS, "accept": "text/*, */*;q=0.5"}
 # Answers of 4xx that another attempt may turn into a page.
@@ -29,6 +40,7 @@ _TEXT = re.compile(r"text/|application/(?:.*\+)?(?:json|xml|javascript|x-ndjson|
 _META_CHARSET = re.compile(
     rb"""<meta[^>]{0,200}?charset\s{0,8}=\s{0,8}["']?([\w-]{1,40})|encoding=["']([\w-]{1,40})""", re.IGNORECASE
 )
+_LOGIN = re.compile(r"//[^/]*@")
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -41,10 +53,11 @@ class Page:
     content_type: str
     body: bytes
 
-    @property
-    def text(self) -> str:
+    async def text(self) -> str:
         """The body as text, by the first that fits: byte mark, header, the page's own words, UTF-8, Windows-1252."""
-        return decode(self.body, self.content_type)
+        if len(self.body) <= DECODED_HERE_BYTES_MAX:
+            return decode(self.body, self.content_type)
+        return await asyncio.to_thread(decode, self.body, self.content_type)
 
 
 class Web:
@@ -58,7 +71,7 @@ class Web:
     async def fetch(self, url: str) -> dict[str, Any]:
         """Fetch a page over http or https and give its text as it is (`url`, `status`, `content_type`, `text`)."""
         page = await self.get(url)
-        return {"url": page.url, "status": page.status, "content_type": page.content_type, "text": page.text}
+        return {"url": page.url, "status": page.status, "content_type": page.content_type, "text": await page.text()}
 
     async def get(self, url: str) -> Page:
         """A page of text.
@@ -70,7 +83,7 @@ class Web:
             ServiceFailed: it does not answer, not in time, or with an error of its own.
         """
         _check(url)
-        name = _shown(url)
+        name = shown(url)
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._get(url, name)
@@ -99,7 +112,7 @@ class Web:
             _judge(response, name)
             body = await read_body(response, name, self._bytes_max, "HIVE_FETCH_BYTES_MAX")
             content_type = response.headers.get("content-type", "")
-            return Page(_shown(str(response.url)), response.status_code, content_type, body)
+            return Page(str(response.url), response.status_code, content_type, body)
 
 
 def _check(url: str) -> None:
@@ -109,7 +122,7 @@ def _check(url: str) -> None:
     except httpx.InvalidURL:
         parsed = httpx.URL("")
     if parsed.scheme not in ("http", "https") or not parsed.host or len(url) > URL_CHARS_MAX:
-        raise InvalidTask(f"{_shown(url)} is no http or https address of at most {URL_CHARS_MAX:,} characters")
+        raise InvalidTask(f"{shown(url)} is no http or https address of at most {URL_CHARS_MAX:,} characters")
     if parsed.userinfo:
         raise Forbidden("an address with a user name or password in it is not fetched")
 
@@ -134,13 +147,21 @@ def decode(body: bytes, content_type: str) -> str:
         if body.startswith(mark):
             return body.decode(encoding, "replace")
     for label in (_charset_of(content_type), _charset_within(body), "utf-8"):
-        # Browsers read both as Windows-1252, which has more letters in the same places.
-        encoding = "windows-1252" if label.lower() in ("iso-8859-1", "us-ascii", "ascii", "latin1") else label
         try:
-            return body.decode(encoding)
-        except (LookupError, UnicodeDecodeError, ValueError):
+            return body.decode(_charset(label))
+        except (LookupError, ValueError):  # also UnicodeDecodeError
             continue
     return body.decode("windows-1252", "replace")
+
+
+def _charset(label: str) -> str:
+    """Python's name of a charset of browsers; `LookupError` or `ValueError` for any other."""
+    name = codecs.lookup(label).name
+    if name in ("iso8859-1", "ascii"):  # browsers read both as Windows-1252: more letters in the same places
+        return "cp1252"
+    if name not in CHARSETS:
+        raise LookupError(label)
+    return name
 
 
 def _charset_of(content_type: str) -> str:
@@ -154,5 +175,7 @@ def _charset_within(body: bytes) -> str:
     return (found[1] or found[2]).decode() if found else "utf-8"
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
+    """An address for a sentence, without what may be secret in it: login, query and fragment."""
+    url = _LOGIN.sub("//", re.split(r"[?#]", url, maxsplit=1)[0])
     return url if len(url) <= 200 else f"{url[:197]}..."
