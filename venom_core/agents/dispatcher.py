@@ -161,9 +161,11 @@ class Dispatcher(Service):
             return None
 
     async def _set_budgets(self, nodes: Sequence[NodeState]) -> None:
-        known = {skill for node in nodes if node.online for skill in node.profile.skills}
-        waiting = sum(length for lane, length in (await self._lanes.ready()).items() if lane in known)
-        budgets = claim_budgets(nodes, waiting)
+        budgets = claim_budgets(nodes, 0)
+        if budgets:  # Nodes of like load have none, however much waits: then nobody need count it.
+            known = {skill for node in nodes if node.online for skill in node.profile.skills}
+            waiting = sum(length for lane, length in (await self._lanes.ready()).items() if lane in known)
+            budgets = claim_budgets(nodes, waiting)
         if budgets or self._budgeted:
             ttl_ms = round(self.interval_s * 1000 * BUDGET_HEARTBEATS)
             await self._hive.nodes.set_budgets(budgets, ttl_ms)
