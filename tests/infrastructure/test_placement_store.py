@@ -150,14 +150,6 @@ async def test_only_its_node_claims_what_it_was_given_and_a_node_with_room_says_
     assert Assignment.unpack(note) == Assignment("", GPU)
 
 
-async def test_a_node_with_room_wakes_no_dispatcher_for_nothing(stores: Stores) -> None:
-    await stores.put(group(WAITING, ["1"]))
-    await lanes_of(stores).move(0, to(A, "1"))
-    assert len(await stores.claim(await stores.join("a"), 5, ["scan", A])) == 1
-    assert await stores.link.command("LLEN", stores.key("dispatch")) == 0
-
-
-@pytest.mark.parametrize("verb", ["back", "crash", "retry"])
 async def test_what_returns_from_a_node_belongs_to_none(stores: Stores, verb: str) -> None:
     lanes = lanes_of(stores)
     await stores.put(group(WAITING, ["1"]))

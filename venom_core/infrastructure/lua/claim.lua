@@ -227,8 +227,8 @@ for i = 1, T do
   if touched[i] or type_of(i) == woken then
     if refresh_lane(i) then
       leave_token(wake_of(i))
-    elseif is_own(i) and redis.call('ZSCORE', PLACED, '?') then
-      leave_token(DISPATCH) -- This node has room for more of what waits to be placed.
+    elseif is_own(i) then
+      leave_token(DISPATCH) -- This node has room for more of what waits to be placed, here or in another partition.
     end
   end
 end
