@@ -150,6 +150,7 @@ async def test_only_its_node_claims_what_it_was_given_and_a_node_with_room_says_
     assert Assignment.unpack(note) == Assignment("", GPU)
 
 
+@pytest.mark.parametrize("verb", ["back", "crash", "retry"])
 async def test_what_returns_from_a_node_belongs_to_none(stores: Stores, verb: str) -> None:
     lanes = lanes_of(stores)
     await stores.put(group(WAITING, ["1"]))
