@@ -200,6 +200,29 @@ def test_the_hives_own_secrets_are_masked_in_any_form(lines: io.StringIO, consol
         assert "battery" not in stream.getvalue()
 
 
+@pytest.mark.parametrize("offset", range(0, 24, 3))
+def test_a_long_trace_is_cut_after_it_was_masked(lines: io.StringIO, console: io.StringIO, offset: int) -> None:
+    beginning = f"x{SECRETS[0]}y"
+    log.info("lost", exc_info=ValueError(beginning + "z" * (MESSAGE_CHARS_MAX - offset)))
+    for stream in (lines, console):
+        assert "zzz" in stream.getvalue()
+        assert "batt" not in stream.getvalue()
+        assert "tery" not in stream.getvalue()
+    assert len(only(lines)["exception"]) <= MESSAGE_CHARS_MAX
+
+
+@pytest.mark.parametrize("way", ["message", "exception"])
+@pytest.mark.parametrize("offset", range(0, 24, 5))
+def test_a_text_full_of_secrets_keeps_no_torn_one(lines: io.StringIO, way: str, offset: int) -> None:
+    text = "-" * offset + SECRETS[0] * 20_000
+    log.info(text if way == "message" else "lost", exc_info=ValueError(text) if way == "exception" else None)
+    kept = lines.getvalue()
+    assert "***" in kept
+    assert "correct" not in kept
+    assert "battery" not in kept
+    assert "ttery" not in kept
+
+
 def test_a_very_short_secret_would_be_found_in_words_and_is_not_looked_for(lines: io.StringIO) -> None:
     log.info("the abc")
     assert only(lines)["message"] == "the abc"
@@ -317,6 +340,27 @@ def test_with_wrong_settings_json_was_wished_for_and_json_comes() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert json.loads(done.stderr)["message"].startswith("venom-spore: HIVE_LOG_LEVEL is 'LOUD'")
+
+
+PREPARED = """
+import logging
+from venom_core.daemon import prepare
+prepare(None, "INFO", "a test")
+logging.getLogger("venom").info("key-hidden-1 token-hidden-2 pass-hidden-3 hidden-sentinel-4")
+"""
+
+
+def test_a_daemon_masks_every_secret_of_its_settings() -> None:
+    secret = {
+        "HIVE_LLM_API_KEY": "key-hidden-1",
+        "NEXUS_SHARED_TOKEN_PREVIOUS": "token-hidden-2".ljust(32, "x"),
+        "REDIS_URL": "redis+sentinel://:pass-hidden-3@h:1/name?sentinel_password=hidden-sentinel-4",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARED.replace("token-hidden-2", secret["NEXUS_SHARED_TOKEN_PREVIOUS"])],
+        cwd=ROOT, capture_output=True, text=True, check=True, env={"LC_ALL": "C", **secret},
+    )  # fmt: skip
+    assert "*** *** *** ***" in done.stderr
 
 
 UNCAUGHT = """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -233,6 +233,12 @@ class Settings(BaseSettings):
         host = f"[{self.redis_host}]" if ":" in self.redis_host else self.redis_host
         return f"redis://{login}{'@' if login else ''}{host}:{self.redis_port}/{self.redis_db}"
 
+    def secrets(self) -> tuple[str, ...]:
+        """What no line may show: every secret setting in plain text; of REDIS_URL the passwords in it."""
+        given = {name: value for name, value in self if isinstance(value, SecretStr)}
+        url = given.pop("redis_url", SecretStr("")).get_secret_value()
+        return *(value.get_secret_value() for value in given.values()), *_passwords_in(url)
+
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -317,6 +323,14 @@ def _settings() -> Settings:
 def child_environment(**extra: str) -> dict[str, str]:
     """This process's environment for a program it starts, with `extra` in it: where no list of processes shows it."""
     return os.environ | extra
+
+
+def _passwords_in(url: str) -> set[str]:
+    """The passwords of an address and of its options, as they stand in it and as they are meant."""
+    main, _, options = url.partition("://")[2].partition("?")
+    found = {main.rpartition("@")[0].partition(":")[2]}
+    found |= {value for name, _, value in (each.partition("=") for each in options.split("&")) if "password" in name}
+    return (found | {unquote(each) for each in found}) - {""}
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -19,9 +19,7 @@ def prepare(redis_url: str | None, log_level: str, what: str, log_format_name: s
         if log_format_name == log_format.JSON:
             log_format.install(log_format.JSON, "INFO")  # who reads JSON is to read this, too
         raise
-    known = (settings.redis_password, settings.nexus_shared_token, settings.nexus_shared_token_previous)
-    secrets = [secret.get_secret_value() for secret in known if secret]
-    log_format.install(settings.hive_log_format, settings.hive_log_level, secrets)
+    log_format.install(settings.hive_log_format, settings.hive_log_level, settings.secrets())
     if not settings.enable_hive:
         raise InvalidSetting(f"the hive is switched off; set ENABLE_HIVE=true to start {what}")
     return settings

@@ -59,6 +59,7 @@ FINDER: ContextVar[Callable[[], Work | None] | None] = ContextVar("venom_finder"
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 _RENAMED = {"node_id": "node"}
 # Each part is bounded, or a hostile message would keep the search busy for hours.
+_ADDRESS_CHARS_MAX = 1_400
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s:@/]{0,256}):\S{0,1024}@")
 _OPTION = re.compile(r"\b((?:\w+_)?(?:password|token|secret))=[^\s&,;'\"]+", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -73,8 +74,13 @@ class LineFormatter(logging.Formatter):
         super().__init__("%(asctime)s")
         self.kind = kind
         self.node = ""
+        self.conceal(secrets)
+
+    def conceal(self, secrets: Iterable[str]) -> None:
+        """Mask these from now on."""
         forms = {form for secret in secrets if len(secret) >= SECRET_CHARS_MIN for form in _forms(secret)}
         self._secret = re.compile("|".join(map(re.escape, sorted(forms, key=len, reverse=True)))) if forms else None
+        self._torn_chars = max(_ADDRESS_CHARS_MAX, *map(len, forms)) if forms else _ADDRESS_CHARS_MAX
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, without its end."""
@@ -131,18 +137,25 @@ class LineFormatter(logging.Formatter):
             parts.append(f"(this exception cannot be shown: {type(fault).__name__})")
         if record.stack_info:
             parts.append(record.stack_info)
-        return self._clean("\n".join(parts)[-MESSAGE_CHARS_MAX:], MESSAGE_CHARS_MAX)
+        return self._clean("\n".join(parts), MESSAGE_CHARS_MAX, end=True)
 
-    def _clean(self, text: str, chars_max: int) -> str:
-        """Text with secrets masked, no half characters, and not too long."""
-        # Masked before it is cut, so that no half of a secret stays behind; what is far too long is cut first.
-        text = text[: 4 * chars_max]
+    def _clean(self, text: str, chars_max: int, *, end: bool = False) -> str:
+        """Text with secrets masked, no half characters, and not too long: its beginning, or its `end`."""
+        # Masked before it is cut, so that no half of a secret stays behind. What is far too long is cut before, too;
+        # where it was, half a secret may stand, and what could belong to one is dropped.
+        most = 4 * chars_max + self._torn_chars
+        torn = len(text) > most
+        text = self._masked(text[-most:] if end else text[:most])
+        if torn:
+            text = text[self._torn_chars :] if end else text[: -self._torn_chars]
+        if torn or len(text) > chars_max:
+            text = text[-chars_max:] if end else f"{text[:chars_max]}… (cut)"
+        return text.encode("utf-8", "replace").decode()
+
+    def _masked(self, text: str) -> str:
         if self._secret is not None:
             text = self._secret.sub("***", text)
-        text = _OPTION.sub(r"\1=***", _ADDRESS.sub(r"\1:***@", text))
-        if len(text) > chars_max:
-            text = f"{text[:chars_max]}… (cut)"
-        return text.encode("utf-8", "replace").decode()
+        return _OPTION.sub(r"\1=***", _ADDRESS.sub(r"\1:***@", text))
 
 
 _TAKEN = frozenset({"timestamp", "level", "logger", "message", "process", "thread", "exception"})
@@ -163,6 +176,11 @@ def install(kind: str, level: str | int, secrets: Iterable[str] = (), stream: Te
         logging.captureWarnings(capture=True)
         sys.excepthook = _log_uncaught
         threading.excepthook = _log_thread
+
+
+def conceal(secrets: Iterable[str]) -> None:
+    """From now on the lines of this process mask these, in place of those that it was installed with."""
+    _formatter.conceal(secrets)
 
 
 def name_node(name: str) -> None:

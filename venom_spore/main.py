@@ -90,7 +90,9 @@ class VenomSpore:
     async def connect(self) -> None:
         """Connect to Redis and get ready; raises what `MessageBroker.open` raises."""
         hive = self._hive = await Hive.connect(self.settings, self._clock)
-        self._sandbox = Sandbox(self._slots, result_bytes_max=self.settings.hive_result_bytes_max)
+        self._sandbox = Sandbox(
+            self._slots, result_bytes_max=self.settings.hive_result_bytes_max, secrets=self.settings.secrets()
+        )
         limits = Limits(result_bytes_max=self.settings.hive_result_bytes_max)
         self._threads = ThreadRunner(self._slots)
         executor = Executor(self.name, hive.seal, self._skills, limits, self._threads, self._sandbox)

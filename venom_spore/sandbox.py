@@ -156,6 +156,8 @@ class Sandbox:
 
     A cancelled task's processes get SIGTERM and after `grace_s` seconds SIGKILL. Children that had nothing to
     do for `idle_s` seconds are ended. `result_bytes_max` limits a result as msgpack.
+    `secrets` are masked in the children's log lines; they reach them with the first job, where no list of processes
+    and no environment shows them.
     """
 
     def __init__(
@@ -165,12 +167,14 @@ class Sandbox:
         grace_s: float = GRACE_S,
         idle_s: float = IDLE_S,
         result_bytes_max: int = RESULT_BYTES_MAX,
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self._limit = slots
         self._slots = asyncio.Semaphore(slots)
         self._grace_s = grace_s
         self._idle_s = idle_s
         self._result_bytes_max = result_bytes_max
+        self._secrets = secrets
         self._frame_bytes_max = max(result_bytes_max, PARTIAL_BYTES_MAX) + FRAME_MARGIN_BYTES
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
@@ -241,6 +245,7 @@ class Sandbox:
             memory_mb=skill.memory_mb,
             who=who,
             path=[entry for entry in sys.path if isinstance(entry, str)] if child.fresh else [],
+            secrets=self._secrets if child.fresh else (),
         )
 
     async def _take(self, origin: str) -> _Child:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from venom_core.clock import Clock
 from venom_core.domain import payload
 from venom_core.errors import InputError, InvalidSkill
-from venom_core.log_format import NODE, WORK, NamedWork, install
+from venom_core.log_format import NODE, WORK, NamedWork, conceal, install
 from venom_spore import process_tree
 from venom_spore.context import TaskContext
 from venom_spore.sandbox_frames import (
@@ -103,6 +103,8 @@ class Runner:
             if job.who is not None:
                 NODE.set(job.who.node_id)
                 WORK.set(NamedWork(job.who.task_id, job.who.attempt))
+            if job.secrets:
+                conceal(job.secrets)
             reply = self.perform(job)
             self._context = None
             process_tree.end_descendants(spared, _LEFTOVER_PATIENCE_S, self._clock)

@@ -29,7 +29,10 @@ class Who(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Job(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
-    """Run skill `name` of the SkillSet at `origin`; `path` replaces `sys.path` when it is not empty."""
+    """Run skill `name` of the SkillSet at `origin`.
+
+    `path` replaces `sys.path` when it is not empty, and `secrets` what log lines mask: both with a child's first job.
+    """
 
     origin: str
     name: str
@@ -38,6 +41,7 @@ class Job(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     memory_mb: int | None
     who: Who | None
     path: list[str]
+    secrets: tuple[str, ...] = ()
 
 
 class Begun(msgspec.Struct, array_like=True, frozen=True, tag="begun"):

@@ -148,6 +148,33 @@ def test_a_short_token_is_refused_without_showing_it(monkeypatch: pytest.MonkeyP
     assert Settings.load().model_dump()[name.lower()].get_secret_value() == TOKEN
 
 
+def test_the_secrets_are_every_secret_value_that_is_set_and_what_is_secret_in_an_address() -> None:
+    assert Settings.load().secrets() == ()
+    names = [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
+    given = {name: f"{name}-{TOKEN}" for name in names if name != "redis_url"}
+    assert set(Settings.load(**given).secrets()) == set(given.values())
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("redis://localhost:6379/0", set()),
+        ("redis://user@localhost", set()),
+        ("redis://:hunter2@localhost/1", {"hunter2"}),
+        ("rediss://user:p%2fq@localhost", {"p%2fq", "p/q"}),
+        ("redis://user:a@b:c@localhost", {"a@b:c"}),
+        ("unix://:hunter2@/run/redis.sock", {"hunter2"}),
+        (
+            "redis+sentinel://u:hunter2@h1:1,h2:2/name/0?sentinel_password=se%20cret&x=1",
+            {"hunter2", "se cret", "se%20cret"},
+        ),
+        ("redis://[::1", set()),
+    ],
+)
+def test_the_passwords_in_an_address_are_secrets(url: str, secrets: set[str]) -> None:
+    assert set(Settings.load(redis_url=url).secrets()) == secrets
+
+
 def test_no_secret_shows_in_repr_or_in_an_error() -> None:
     made = Settings.load(redis_password="hunter2", nexus_shared_token=TOKEN, redis_url="redis://:hunter2@h")
     assert "hunter2" not in repr(made) + str(made)

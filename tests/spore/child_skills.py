@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -31,6 +32,15 @@ def add(a: int, b: int = 2) -> int:
 async def add_soon(a: int, *, b: int = 2) -> int:
     await asyncio.sleep(0)
     return a + b
+
+
+@skills.skill(process=True)
+def log_line(text: str) -> list[str]:
+    """Logs a text as the root logger of this process does; gives the arguments and environment it was started with."""
+    logging.getLogger("shop").error(text)
+    handler = logging.getLogger().handlers[0]
+    record = logging.LogRecord("shop", logging.ERROR, __file__, 1, text, None, None)
+    return [handler.format(record), " ".join(sys.argv), " ".join(sys.orig_argv), " ".join(os.environ.values())]
 
 
 @skills.skill(process=True)

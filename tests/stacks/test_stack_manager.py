@@ -282,6 +282,19 @@ def test_what_docker_says_of_the_password_is_masked(
     assert shop.get_stack_status("shop")[1]["services"][0]["service"] == "***"
 
 
+def test_what_docker_says_of_any_other_secret_is_masked(tmp_path: Path, docker: ScriptedDocker) -> None:
+    secret = {
+        "hive_llm_api_key": "hidden-key",
+        "nexus_shared_token": "hidden-token".ljust(32, "x"),
+        "nexus_shared_token_previous": "hidden-token".ljust(40, "x"),
+        "redis_url": "redis://:hidden-pass@h",
+    }
+    manager = StackManager(tmp_path / "work", settings=Settings.load(redis_password=PASSWORD, **secret))
+    assert manager.deploy_stack(FILE, "shop")[0]
+    docker.behave(f"echo 'said: {' '.join(secret.values())}'")
+    assert "said: *** *** *** redis://:***@h" in manager.get_service_logs("shop", "web")[1]
+
+
 def test_a_look_at_a_stack_needs_no_password_but_a_deployment_is_given_none(
     shop: StackManager, docker: ScriptedDocker
 ) -> None:

@@ -300,10 +300,9 @@ class StackManager:
 
 def _without_secrets(text: str, settings: Settings) -> str:
     """Text of docker's, which was given our environment and may say anything."""
-    for secret in (settings.redis_password, settings.nexus_shared_token):
-        plain = secret.get_secret_value() if secret else ""
-        for form in {plain, quote(plain, safe=""), json.dumps(plain)[1:-1]} - {""}:
-            text = text.replace(form, "***")
+    forms = {form for plain in settings.secrets() for form in (plain, quote(plain, safe=""), json.dumps(plain)[1:-1])}
+    for form in sorted(forms, key=len, reverse=True):  # one may be the beginning of another
+        text = text.replace(form, "***")
     return text
 
 
