@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.tidy.source import ROOT
-from venom_spore.builtin import agent_tools, chat, files, page_reader, pages, scan, shell, summary, web
+from venom_spore.builtin import agent_tools, chat, files, page_reader, pages, scan, shell, summary, web, workspace
 
 PAGE = " ".join((ROOT / "docs/built-in-skills.md").read_text(encoding="utf-8").split())
 
@@ -15,8 +15,9 @@ PAGE = " ".join((ROOT / "docs/built-in-skills.md").read_text(encoding="utf-8").s
     [
         f"at most {('', 'one', 'two', 'three', 'four', 'five')[web.REDIRECTS_MAX]} redirects",
         f"limited to {pages.READING_S_MAX:g} s and a gibibyte, four at a time",
-        f"looks at {scan.FILES_MAX:,} files, searches {scan.SEARCHED_BYTES_MAX >> 20} MiB",
+        f"looks at {scan.ENTRIES_MAX:,} entries, searches {scan.SEARCHED_BYTES_MAX >> 20} MiB",
         f"lists {scan.MATCHES_MAX} matches",
+        f"no deeper than {workspace.PATH_PARTS_MAX} steps",
         f"Of each output {shell.OUTPUT_BYTES_MAX:,} bytes are kept",
         f"{chat.ANSWER_BYTES_MAX >> 20} MiB",
         f"{chat.CALLS_MAX}; {agent_tools.ANSWER_CHARS_MAX:,} characters",

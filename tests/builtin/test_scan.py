@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 from venom_core.errors import Forbidden, InvalidTask
 from venom_spore.builtin import scan as scan_module
 from venom_spore.builtin.scan import Scan
-from venom_spore.builtin.workspace import Workspace
+from venom_spore.builtin.workspace import PATH_PARTS_MAX, Workspace
 
 
 @pytest.fixture
@@ -82,11 +83,58 @@ def test_a_link_or_a_pipe_itself_is_refused(root: Path, scan: Scan) -> None:
         scan.scan_path("pipe")
 
 
+def test_a_name_that_is_not_utf_8_is_told_as_far_as_it_can_be_read(root: Path, scan: Scan) -> None:
+    folder = root / os.fsdecode(b"fold\xff")
+    folder.mkdir()
+    (folder / os.fsdecode(b"odd\xfe.txt")).write_text("a password")
+    found = scan.scan_path(names="*.txt", contains="password")
+    assert found["matches"] == [{"path": "fold?/odd?.txt", "line": 1, "text": "a password"}]
+    assert found["largest"] == [{"path": "fold?/odd?.txt", "size": 10}]
+    (root / os.fsdecode(b"a.\xfd")).touch()
+    assert ".?" in scan.scan_path()["kinds"]
+    json.dumps(scan.scan_path(contains="password"), ensure_ascii=False).encode()
+
+
+def test_a_tree_is_followed_as_deep_as_a_path_may_be(root: Path, scan: Scan) -> None:
+    here = os.open(root, os.O_RDONLY)
+    for depth in range(1, 1200):
+        os.mkdir("d", dir_fd=here)
+        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+        if depth in (PATH_PARTS_MAX - 1, PATH_PARTS_MAX):
+            os.close(os.open("leaf.txt", os.O_CREAT | os.O_WRONLY, dir_fd=here))
+    os.close(here)
+    found = scan.scan_path(names="*.txt", contains="x")
+    assert (found["files"], found["unread"], found["more"]) == (1, 0, True)
+    assert found["largest"][0]["path"] == "d/" * (PATH_PARTS_MAX - 1) + "leaf.txt"
+    inside = scan.scan_path("d/" * 10, names="*.txt")
+    assert (inside["files"], inside["more"]) == (1, True)
+
+
+def test_folders_that_hold_nothing_deeper_than_allowed_are_all_there_is(root: Path, scan: Scan) -> None:
+    (root / "/".join("d" * (PATH_PARTS_MAX - 1))).mkdir(parents=True)
+    assert scan.scan_path()["more"] is False
+
+
+def test_what_does_not_match_counts_as_looked_at(root: Path, scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(50):
+        (root / f"{number}.other").touch()
+        (root / f"folder-{number}").mkdir()
+    monkeypatch.setattr(scan_module, "ENTRIES_MAX", 60)
+    found = scan.scan_path(names="*.nothing")
+    assert (found["files"], found["more"]) == (0, True)
+    monkeypatch.setattr(scan_module, "ENTRIES_MAX", 106)
+    assert scan.scan_path(names="*.nothing")["more"] is False
+    monkeypatch.setattr(scan_module, "ENTRIES_MAX", 105)
+    assert scan.scan_path(names="*.nothing")["more"] is True
+
+
 def test_every_list_has_an_end(root: Path, scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan_module, "FILES_MAX", 2)
+    monkeypatch.setattr(scan_module, "ENTRIES_MAX", 2)
     found = scan.scan_path()
-    assert (found["files"], found["more"]) == (2, True)
-    monkeypatch.setattr(scan_module, "FILES_MAX", 1000)
+    assert (found["files"], found["more"]) == (1, True)
+    monkeypatch.setattr(scan_module, "ENTRIES_MAX", 1000)
     monkeypatch.setattr(scan_module, "MATCHES_MAX", 1)
     found = scan.scan_path(contains="password")
     assert (len(found["matches"]), found["more"]) == (1, True)

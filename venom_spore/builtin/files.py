@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from venom_core.errors import InvalidTask
-from venom_spore.builtin.workspace import Workspace, kind_of
+from venom_spore.builtin.workspace import Workspace, kind_of, readable
 
 LISTED_MAX = 1000
 
@@ -54,9 +54,4 @@ def _entry(entry: os.DirEntry[str]) -> dict[str, Any]:
         found = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
         return {}
-    return {"name": _readable(entry.name), "kind": kind_of(found.st_mode), "size": found.st_size}
-
-
-def _readable(name: str) -> str:
-    """A file name that is not UTF-8 cannot be sent as it is."""
-    return name.encode("utf-8", "replace").decode()
+    return {"name": readable(entry.name), "kind": kind_of(found.st_mode), "size": found.st_size}

@@ -19,7 +19,8 @@ from venom_core.errors import Forbidden, InvalidTask, LimitReached
 
 PATH_CHARS_MAX = 4096
 PATH_PARTS_MAX = 64
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# How a folder below is opened.
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # A pipe that nobody writes to is opened at once and then refused, instead of waiting for a writer.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -147,7 +148,7 @@ def _step(name: str, folder: int, parts: tuple[str, ...]) -> int:
     path = "/".join(parts)
     with _told(path):
         try:
-            return os.open(name, _FOLDER, dir_fd=folder)
+            return os.open(name, FOLDER, dir_fd=folder)
         except NotADirectoryError:
             if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
                 raise Forbidden(_LINK % path) from None
@@ -174,6 +175,11 @@ def kind_of(mode: int) -> str:
     """`file`, `folder`, `link` or `special` (a pipe, a socket, a device)."""
     kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
     return kinds.get(stat.S_IFMT(mode), "special")
+
+
+def readable(name: str) -> str:
+    """A file name that is not UTF-8 cannot be sent as it is."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _kind(name: str, folder: int) -> str:
