@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ TASKS_PER_S = 500
 def main() -> int:
     """The command; 1 if a rule was broken."""
     chosen = _parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process of a storm is left behind
     if chosen.figures:
         figures.show(chosen.figures)
         return 0

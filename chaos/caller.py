@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import msgspec
 
@@ -27,14 +28,12 @@ class Caller:
 
     def __init__(self, broker: MessageBroker, plan: Plan) -> None:
         self._broker, self._plan = broker, plan
-        self._loop = asyncio.get_running_loop()
-        self._begun_s = self._loop.time()
 
     async def work(self) -> None:
         """Everything in the plan, and hear how the first task of each chunk ended."""
         async with asyncio.TaskGroup() as group:
             for chunk in chunks(self._plan):
-                await asyncio.sleep(max(self._begun_s + chunk.at_s - self._loop.time(), 0))
+                await asyncio.sleep(max(self._plan.begun + chunk.at_s - time.time(), 0))
                 await self._enqueue(chunk)
                 group.create_task(self._follow(chunk.ids[0]))
                 if chunk.recipe.unwanted:

@@ -160,9 +160,18 @@ def _fence(history: History, older: int, epoch: int, since: int) -> None:
         history.nodes[older].fenced = since
 
 
-def _turn(path: Path) -> tuple[int, str]:
+def _turn(path: Path) -> tuple[int, int]:
+    """Conductor, callers, others; of a kind who began first comes first, for a caller that died begins anew."""
     kind = path.name.split("-")[0].removesuffix(".jsonl")
-    return (0 if kind == _CONDUCTOR else 1 if kind == _CALLER else 2), path.name
+    return (0 if kind == _CONDUCTOR else 1 if kind == _CALLER else 2), _begun(path)
+
+
+def _begun(path: Path) -> int:
+    try:
+        first = next(read(path), None)
+    except msgspec.MsgspecError:
+        return 0  # whoever reads it says so
+    return 0 if first is None else first.at
 
 
 class _Reader:

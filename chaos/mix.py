@@ -46,13 +46,15 @@ USUAL = {"brief": 20, "urgent": 10, "nap": 8, "flaky": 4, "hopeless": 1, "later"
 class Plan(msgspec.Struct, frozen=True):
     """What one caller does: so many tasks in about so many seconds, with ids that begin alike.
 
-    `mix`: kind -> weight; `rare`: kind -> how many chunks of it there are among the others, in all.
+    `mix`: kind -> weight; `rare`: kind -> how many chunks of it there are among the others, in all. `begun`: when
+    (seconds of this machine's clock), so that a caller that begins anew does not take all the time again.
     """
 
     prefix: str
     seed: str
     tasks: int
     seconds: float
+    begun: float
     mix: dict[str, int]
     rare: dict[str, int] = {}
 

@@ -149,7 +149,7 @@ class Storm:
         scenario, scale = self.scenario, self.scale
         tasks = max(round(scale.tasks * scenario.share / CALLERS), 1)
         seed = scale.seed + scenario.name
-        return Plan(f"c{number}", seed, tasks, self.seconds * 0.9, USUAL | scenario.mix, scenario.rare)
+        return Plan(f"c{number}", seed, tasks, self.seconds * 0.9, time.time(), USUAL | scenario.mix, scenario.rare)
 
     async def _callers(self) -> None:
         """Who dies in the middle begins anew."""

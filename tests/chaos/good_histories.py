@@ -169,6 +169,16 @@ def asked_again_and_found_in_no_order(script: Script) -> None:
     script.counts(3)
 
 
+def a_caller_that_begins_anew(script: Script) -> None:
+    script.enqueue("a", delay=500, answered=False, who="caller-9")
+    script.claim(5, 1, "a")
+    script.body("a", 1, "5.1|")
+    script.settle("5.1|", "a")
+    script.enqueue("a", delay=500, who="caller-10")
+    script.found("a")
+    script.counts()
+
+
 def a_torn_last_line(script: Script) -> None:
     plain(script)
     with (script.folder / "spore-1.jsonl").open("a") as file:
@@ -193,5 +203,6 @@ GOOD: tuple[Callable[[Script], None], ...] = (
     rescued_by_force,
     a_share_of_a_lower_level_first,
     asked_again_and_found_in_no_order,
+    a_caller_that_begins_anew,
     a_torn_last_line,
 )

@@ -34,7 +34,7 @@ def test_a_storm_finds_a_bug_that_every_process_has(tmp_path: Path) -> None:
 
 
 def test_the_same_plan_makes_the_same_chunks_and_all_of_its_tasks() -> None:
-    plan = Plan("c0", "seed", 200, 3.0, {"brief": 2, "nap": 1}, {"host_killer": 2})
+    plan = Plan("c0", "seed", 200, 3.0, 0.0, {"brief": 2, "nap": 1}, {"host_killer": 2})
     made = list(chunks(plan))
     assert made == list(chunks(plan))
     assert sum(len(chunk.ids) for chunk in made) == 200

@@ -27,10 +27,18 @@ class Script:
     def now(self) -> int:
         return self.at // 1000
 
-    def enqueue(self, *ids: str, lane: str = "brief", level: int = 2, answered: bool = True, delay: int = 0) -> None:
-        call = self.say("enqueue", "caller-1", lane=lane, level=level, ids=ids, delay=delay)
+    def enqueue(
+        self,
+        *ids: str,
+        lane: str = "brief",
+        level: int = 2,
+        answered: bool = True,
+        delay: int = 0,
+        who: str = "caller-1",
+    ) -> None:
+        call = self.say("enqueue", who, lane=lane, level=level, ids=ids, delay=delay)
         if answered:
-            self.say("ok", "caller-1", op=call, now=self.now)
+            self.say("ok", who, op=call, now=self.now)
 
     def join(self, epoch: int, name: str = "spore", lease_ms: int = 6000) -> None:
         call = self.say("join", text=name, number=lease_ms)
