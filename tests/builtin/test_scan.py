@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,7 +97,9 @@ def test_a_name_that_is_not_utf_8_is_told_as_far_as_it_can_be_read(root: Path, s
     json.dumps(scan.scan_path(contains="password"), ensure_ascii=False).encode()
 
 
-def test_a_tree_is_followed_as_deep_as_a_path_may_be(root: Path, scan: Scan) -> None:
+@pytest.fixture
+def deep(root: Path) -> Iterator[Path]:
+    """A folder in a folder, 1,200 times, too deep for Python to remove it, with a file where a path may still reach."""
     here = os.open(root, os.O_RDONLY)
     for depth in range(1, 1200):
         os.mkdir("d", dir_fd=here)
@@ -105,6 +109,12 @@ def test_a_tree_is_followed_as_deep_as_a_path_may_be(root: Path, scan: Scan) -> 
         if depth in (PATH_PARTS_MAX - 1, PATH_PARTS_MAX):
             os.close(os.open("leaf.txt", os.O_CREAT | os.O_WRONLY, dir_fd=here))
     os.close(here)
+    yield root
+    subprocess.run(["rm", "-rf", str(root)], check=True)
+
+
+@pytest.mark.usefixtures("deep")
+def test_a_tree_is_followed_as_deep_as_a_path_may_be(scan: Scan) -> None:
     found = scan.scan_path(names="*.txt", contains="x")
     assert (found["files"], found["unread"], found["more"]) == (1, 0, True)
     assert found["largest"][0]["path"] == "d/" * (PATH_PARTS_MAX - 1) + "leaf.txt"
