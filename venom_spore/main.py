@@ -167,6 +167,12 @@ async def serve(spore: VenomSpore) -> None:
         await spore.disconnect()
 
 
+def _concurrency(asked: int | None) -> int:
+    if asked is not None and not 1 <= asked <= CONCURRENCY_MAX:
+        raise InvalidSetting(f"--concurrency is 1 to {CONCURRENCY_MAX}, not {asked}")
+    return asked or 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="venom-spore", description="Run tasks of a Venom Hive on this machine.")
     parser.add_argument(
@@ -174,8 +180,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--name", default="", help="name of this node (default: the host name)")
     parser.add_argument("--redis-url", metavar="URL", help="where the hive's Redis is (default: REDIS_URL)")
-    parser.add_argument("--concurrency", type=int, default=0, metavar="N", help="tasks at the same time")
-    parser.add_argument("--tags", default="", metavar="a,b", help="tags of this node, shown by venom nodes")
+    parser.add_argument(
+        "--concurrency", type=int, metavar="N", help="tasks at the same time (default: by the kinds of skills)"
+    )
+    parser.add_argument("--tags", default="", metavar="a,b", help="tags of this node, for tasks that require them")
     parser.add_argument(
         "--capabilities", default="", metavar="a=0.9,b", help="what this node is good at, and how good, from 0 to 1"
     )
@@ -191,7 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = prepare(parsed.redis_url, parsed.log_level, "a Spore", parsed.log_format)
         tags = tuple(tag.strip() for tag in parsed.tags.split(",") if tag.strip())
-        options = SporeOptions(parsed.name, parsed.concurrency, tags, read_capabilities(parsed.capabilities))
+        options = SporeOptions(
+            parsed.name, _concurrency(parsed.concurrency), tags, read_capabilities(parsed.capabilities)
+        )
         spore = VenomSpore(load_skills(parsed.skills), options, settings)
         name_node(spore.name)
         gc.freeze()  # what was imported stays: the collector need not walk through it again and again

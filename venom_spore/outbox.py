@@ -137,11 +137,16 @@ class Outbox:
         pause = PAUSE_S
         while True:
             try:
-                return await self._store.settle(partition, self.epoch, number, items, self._keep)
+                refused, asked = await self._store.settle(partition, self.epoch, number, items, self._keep)
             except StoreError as fault:
-                log.warning("%d results wait for Redis: %s", len(items), fault)
+                # Once an outage is enough.
+                log.log(logging.WARNING if pause == PAUSE_S else logging.DEBUG, "results wait for Redis: %s", fault)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_MAX_S)
+            else:
+                if pause != PAUSE_S:
+                    log.info("Redis is back; %d results were sent", len(items))
+                return refused, asked
 
     @staticmethod
     def _cut(waiting: list[Settlement]) -> tuple[list[Settlement], list[Settlement]]:

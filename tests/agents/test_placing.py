@@ -104,7 +104,7 @@ async def test_a_killed_spore_leaves_what_it_ran_and_what_it_was_given(
             return task is not None and task.status == "pending"
 
         await until_so(returned)
-        assert (await broker.explain(waiting)).reason == "placing"
+        assert (await broker.explain(waiting)).reason == "no_nexus"
         assert await broker.cancel_task(first)
         async with foreman_of(broker):
             assert (await ended(broker, waiting)).assigned_node == "heir"

@@ -12,9 +12,11 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from msgspec.structs import replace
+
 from venom_core.agents.service import Service
 from venom_core.domain.lane import WAITING, node_of, own_lane
-from venom_core.domain.node import NodeState
+from venom_core.domain.node import NodeState, finite_percent
 from venom_core.domain.placement import Requirements, choose, claim_budgets, free_slots, full_if_silent
 from venom_core.domain.task import open_task
 from venom_core.errors import InvalidTask, SecurityError
@@ -25,6 +27,7 @@ from venom_core.infrastructure.wakeup import WakeLists
 
 PAGE, PAGES_MAX = 200, 50
 BUDGET_HEARTBEATS = 3
+CPU_SMOOTHING = 0.3
 SILENT_HEARTBEATS = 3
 WARNED_MAX = 1_000
 
@@ -96,6 +99,7 @@ class Dispatcher(Service):
         self._due_ms = math.inf
         self._warned: set[str] = set()
         self._budgeted = False
+        self._cpu: dict[str, tuple[int, float]] = {}
         self.interval_s = hive.rhythm.heartbeat_s
 
     async def wait(self) -> None:
@@ -161,6 +165,8 @@ class Dispatcher(Service):
             return None
 
     async def _set_budgets(self, nodes: Sequence[NodeState]) -> None:
+        nodes = [self._smoothed(node) for node in nodes if node.online]
+        self._cpu = {node.profile.name: (node.heard_ms, node.load.cpu_percent) for node in nodes}
         budgets = claim_budgets(nodes, 0)
         if budgets:  # Nodes of like load have none, however much waits: then nobody need count it.
             known = {skill for node in nodes if node.online for skill in node.profile.skills}
@@ -170,3 +176,11 @@ class Dispatcher(Service):
             ttl_ms = round(self.interval_s * 1000 * BUDGET_HEARTBEATS)
             await self._hive.nodes.set_budgets(budgets, ttl_ms)
         self._budgeted = bool(budgets)
+
+    def _smoothed(self, node: NodeState) -> NodeState:
+        """With its CPU over some heartbeats: Spores of one machine look at it in different moments."""
+        now = finite_percent(node.load.cpu_percent)
+        heard_ms, mean = self._cpu.get(node.profile.name, (0, now))
+        if heard_ms != node.heard_ms:
+            mean += (now - mean) * CPU_SMOOTHING
+        return replace(node, load=replace(node.load, cpu_percent=mean))

@@ -52,11 +52,20 @@ def nodes(redis_url: str | None, as_json: bool) -> None:
                 "host",
                 "pid",
             )
-            columns = ("name", "kind", "online", "running", "slots", "CPU %", "memory %", "host", "process")
-            print_table(columns, [[row[name] for name in shown] for row in rows])
+            columns = ("name", "kind", "online", "running", "slots", "CPU %", "memory %", "host", "process", "offers")
+            offers = [{"offers": _offers(row)} for row in rows]
+            print_table(
+                columns, [[(row | offer)[name] for name in shown] for row, offer in zip(rows, offers, strict=True)]
+            )
         return 0
 
     with_broker(redis_url, work)
+
+
+def _offers(row: dict[str, Any]) -> str:
+    """Tags and capabilities, by which tasks with requirements are placed."""
+    capabilities = [f"{name}={proficiency:g}" for name, proficiency in row["capabilities"].items()]
+    return " ".join([*row["tags"], *capabilities])
 
 
 def _node(node: NodeState) -> dict[str, Any]:
@@ -66,5 +75,6 @@ def _node(node: NodeState) -> dict[str, Any]:
         "active_tasks": load.active_tasks, "concurrency": profile.concurrency, "load_score": round(load.score(), 1),
         "cpu_percent": round(load.cpu_percent, 1), "memory_percent": round(load.memory_percent, 1),
         "disk_percent": round(load.disk_percent, 1), "load_1m": load.load_1m, "skills": list(profile.skills),
-        "tags": list(profile.tags), "release": profile.release, "host": profile.host, "pid": profile.pid,
+        "tags": list(profile.tags), "capabilities": dict(profile.capabilities), "release": profile.release,
+        "host": profile.host, "pid": profile.pid,
     }  # fmt: skip

@@ -38,6 +38,8 @@ def up(data: Path | None, port: int | None, redis_url: str | None) -> None:
     folder = data or default_data()
     options = ServerOptions(loopback=port is not None, port=port or 0)
     url = named.get_secret_value() if named else None
+    if url and not redis_url and url.startswith(f"unix://{folder}/"):
+        url = None  # The line that an earlier `venom up` had exported names the server that is ours to start.
     server = ensure_server(folder, url=url, server_binary=settings.venom_redis_server, options=options)
     if port is not None and not server.url.endswith(f":{port}/0"):
         raise InputError(f"A server runs in {folder} already, elsewhere than at port {port}; stop it with: venom down")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from datetime import datetime
@@ -88,7 +89,11 @@ def enqueue(
 
 
 async def _wait(broker: MessageBroker, task_id: str, seconds: float) -> int:
-    message = await broker.wait_for(task_id, seconds)
+    try:
+        message = await broker.wait_for(task_id, seconds)
+    except asyncio.CancelledError:
+        click.echo(f"venom: task {task_id} goes on; see it with: venom task {task_id}", err=True)
+        raise
     if message is not None and message.status is TaskStatus.COMPLETED:
         print_json(message.result)
         return 0

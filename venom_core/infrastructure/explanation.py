@@ -33,12 +33,13 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a pending task stands; -1 = not there; times in ms of Redis' clock."""
+    """Where a pending task stands; -1 = not there; times in ms of Redis' clock; `led`: whether anybody places tasks."""
 
     now_ms: int
     rank: int
     due_ms: int
     queue_length: int
+    led: bool = True
 
 
 def explain_ended(task: TaskMessage) -> Explanation:
@@ -78,7 +79,7 @@ def _reason(body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]
             return "retrying", f"attempt {seen.failures} failed; the next starts in {wait}"
         return "scheduled", f"scheduled, starts in {wait}"
     if body.requirements or seen.assigned:
-        return _placement(body, seen, spores)
+        return _placement(body, place, seen, spores)
     slots = sum(node.profile.concurrency for node in able)
     ahead = max(place.rank, 0)
     return (
@@ -87,7 +88,7 @@ def _reason(body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]
     )
 
 
-def _placement(body: TaskBody, seen: Seen, spores: Sequence[NodeState]) -> tuple[str, str]:
+def _placement(body: TaskBody, place: Place, seen: Seen, spores: Sequence[NodeState]) -> tuple[str, str]:
     """Which requirement fails on which node; or whom it was given to."""
     assignment = Assignment.unpack(seen.assigned)
     if any(node.profile.name == assignment.node and node.online for node in spores):
@@ -99,7 +100,10 @@ def _placement(body: TaskBody, seen: Seen, spores: Sequence[NodeState]) -> tuple
     failing = {node.profile.name: needs.shortfalls(node, body.task_type) for node in spores}
     if fitting := [name for name, missing in failing.items() if not missing]:
         gone = f"it was given to {assignment.node}, which is gone; " if assignment.node else ""
-        return "placing", f"{gone}a dispatcher (venom-nexus) will give it to one of: {', '.join(fitting[:NAMES_SHOWN])}"
+        who = ", ".join(fitting[:NAMES_SHOWN])
+        if not place.led:
+            return "no_nexus", f"{gone}nobody places tasks now; start a venom-nexus, which can give it to one of: {who}"
+        return "placing", f"{gone}a dispatcher (venom-nexus) will give it to one of: {who}"
     reasons = [f"{name}: {' and '.join(missing)}" for name, missing in failing.items()]
     more = f"; and {len(reasons) - NAMES_SHOWN} more" if len(reasons) > NAMES_SHOWN else ""
     return "no_fit", f"no Spore meets its requirements; {'; '.join(reasons[:NAMES_SHOWN])}{more}"

@@ -227,7 +227,7 @@ class MessageBroker:
         if task.status is not TaskStatus.PENDING:
             return explain_ended(task)
         body = open_task(hive.seal, task_id, seen.envelope)
-        place = Place(*await hive.tasks.place(task_id, lanes_of(body, seen)[0]))
+        place = Place(*await hive.tasks.place(task_id, lanes_of(body, seen)[0]), await hive.nodes.led())
         return explain_pending(task_id, body, place, seen, nodes)
 
     async def _look(self, task_id: str) -> Seen:

@@ -158,6 +158,10 @@ class NodeStore:
         epoch: int = await self._run(scripts.LEAD, 0, [name, lease_ms])
         return epoch
 
+    async def led(self) -> bool:
+        """Whether anybody leads now."""
+        return bool(await self._link.command("EXISTS", self.keyspace.key(0, "leader")))
+
     async def resign(self, name: str) -> None:
         """Give the leadership up."""
         await self._run(scripts.RESIGN, 0, [name])
