@@ -53,6 +53,11 @@ def test_a_server_is_started_once_found_again_and_stopped(
     assert venom("status").exit_code == 0
     assert venom("down").stdout.startswith("Stopped the server in ")
     assert venom("down").stdout.startswith("No server runs in ")
+    # The line of the first `up` is still in this shell's environment.
+    third = up()
+    assert third.stderr.startswith("# The server started: process ")
+    assert address(third) == address(first)
+    assert venom("down").exit_code == 0
 
 
 def test_a_port_is_closed_to_who_lacks_the_password(venom: Venom, home: Path) -> None:

@@ -171,6 +171,7 @@ def one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
         (["--skills", "tests.spore.worker_skills:nothing"], "has no attribute 'nothing'"),
         (["--skills", "nonsense"], "does not look like pkg.module:attr"),
         (["--concurrency", "-5"], "--concurrency is 1 to 10000, not -5"),
+        (["--concurrency", "0"], "--concurrency is 1 to 10000, not 0"),
         (["--name", "a b"], "a node name or tag is"),
         (["--tags", "ok,not ok"], "a node name or tag is"),
         (["--log-level", "loud"], "HIVE_LOG_LEVEL is 'LOUD'"),
