@@ -12,6 +12,7 @@ from tests.hives import altered, running, until
 from tests.servers import PrivateServer, sync_client
 from venom_core.config import Settings
 from venom_core.errors import InvalidTask, SecurityError, StoreUnavailable, TaskExists
+from venom_core.execution import ends, gather
 from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.skills import SkillSet
@@ -53,12 +54,81 @@ async def test_following_may_begin_while_redis_is_away(private_server: PrivateSe
     async with MessageBroker(hardy) as broker, running(skills, hardy):
         parallel = ParallelSkill(broker)
         await parallel.map_reduce("d", [1], wait_timeout=0, skill="double", run_id="away", delay=1)
-        gather = await parallel._runs.find("away")
+        found = await parallel._runs.find("away")
         private_server.kill()
-        answering = asyncio.create_task(parallel._runs.answer(gather, 20))
+        answering = asyncio.create_task(parallel._runs.answer(found, 20))
         await until(lambda: bool(broker.results._inboxes))
         private_server.restart()
         assert results(await answering) == [2]
+
+
+PATIENCE_S = 20.0
+
+
+def killing(server: PrivateServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server dies for good after the first slice was enqueued, before it is followed."""
+
+    async def follow(*given: Any) -> bool:
+        server.kill()
+        return await real(*given)
+
+    real = ends.follow
+    monkeypatch.setattr(gather, "follow", follow)
+
+
+async def test_a_server_that_stays_away_does_not_hold_the_answer_back(private_server: PrivateServer) -> None:
+    async with MessageBroker(Settings.load(redis_url=private_server.url)) as broker:
+        parallel = ParallelSkill(broker)
+        await parallel.map_reduce("d", [1, 2], wait_timeout=0, skill="double", run_id="away")
+        found = await parallel._runs.find("away")
+        private_server.kill()
+        async with asyncio.timeout(PATIENCE_S):
+            answer = await parallel._runs.answer(found, 0.5)
+    assert statuses(answer) == ["pending", "pending"]
+    assert "the store is away" in json.loads(answer)["results"][0]["error"]
+    assert "2 of 2 have not ended; resume('away') waits on" in json.loads(answer)["note"]
+
+
+async def test_a_server_that_leaves_once_all_is_enqueued_does_not_hold_the_answer_back(
+    private_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killing(private_server, monkeypatch)
+    async with MessageBroker(Settings.load(redis_url=private_server.url)) as broker, asyncio.timeout(PATIENCE_S):
+        answer = await ParallelSkill(broker).map_reduce("d", [1, 2], wait_timeout=0.5, skill="double", reduce="total")
+    assert statuses(answer) == ["pending", "pending"]
+    assert json.loads(answer)["reduction"]["status"] == "pending"
+
+
+async def test_a_server_that_leaves_while_a_run_is_fed_is_told_with_how_far_it_is(
+    private_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "SLICE", 1)
+    killing(private_server, monkeypatch)
+    async with MessageBroker(Settings.load(redis_url=private_server.url)) as broker, asyncio.timeout(PATIENCE_S):
+        parallel = ParallelSkill(broker)
+        with pytest.raises(StoreUnavailable) as refused:
+            await parallel.map_reduce("d", [1, 2, 3], wait_timeout=0.5, skill="double", run_id="fed")
+    assert any("run fed stands with 1 to 2 of 3 items enqueued" in note for note in refused.value.__notes__)
+
+
+async def test_what_was_never_enqueued_is_told_also_when_the_server_is_away(private_server: PrivateServer) -> None:
+    async with MessageBroker(Settings.load(redis_url=private_server.url)) as broker, asyncio.timeout(PATIENCE_S):
+        parallel = ParallelSkill(broker)
+        await parallel.map_reduce("d", [1, 2], wait_timeout=0, skill="double", run_id="part")
+        with private_server.client() as client:
+            client.hset("{venom:0}:gather:part", "enqueued", 1)
+        found = await parallel._runs.find("part")
+        private_server.kill()
+        answer = await parallel._runs.answer(found, 0)
+    assert statuses(answer) == ["pending", "never_enqueued"]
+
+
+async def test_a_fold_that_cannot_be_followed_ends_at_its_time(private_server: PrivateServer) -> None:
+    async with MessageBroker(Settings.load(redis_url=private_server.url)) as broker, asyncio.timeout(PATIENCE_S):
+        task_id = await broker.enqueue_task("total", {"results": [1]})
+        private_server.kill()
+        until_s = asyncio.get_running_loop().time() + 0.3
+        assert [end async for end in ends.ends_of(broker, [task_id], until_s)] == []
 
 
 async def test_closing_the_broker_tells_whoever_gathers(settings: Settings) -> None:

@@ -35,7 +35,7 @@ class End:
 async def ends_of(broker: MessageBroker, task_ids: Sequence[str], until_s: float) -> AsyncGenerator[End]:
     """Tasks as they end, until `until_s` of the loop's clock."""
     async with broker.results.inbox() as inbox:
-        await follow(broker, inbox, task_ids)
+        await follow(broker, inbox, task_ids, until_s)
         inbox.complete()
         while landed := await take(inbox, until_s):
             for task_id, end in landed:
@@ -53,8 +53,17 @@ async def take(inbox: Inbox, until_s: float) -> list[Landed]:
         return []
 
 
-async def follow(broker: MessageBroker, inbox: Inbox, task_ids: Sequence[str]) -> None:
-    """Have tasks land in an inbox; a server that is away is waited for."""
+async def follow(broker: MessageBroker, inbox: Inbox, task_ids: Sequence[str], until_s: float) -> bool:
+    """Have tasks land in an inbox; a server that is away is waited for until `until_s`. Whether they will land."""
+    try:
+        async with asyncio.timeout_at(until_s):
+            await _follow_patiently(broker, inbox, task_ids)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _follow_patiently(broker: MessageBroker, inbox: Inbox, task_ids: Sequence[str]) -> None:
     while True:
         try:
             return await inbox.follow(task_ids)

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.run import index_of, item_ids
-from venom_core.errors import UnknownTask, VenomError
+from venom_core.errors import StoreUnavailable, UnknownTask, VenomError
 from venom_core.event_loop import end_tasks
 from venom_core.execution.ends import End, follow, read_end, take
 from venom_core.execution.plan import Plan
@@ -37,10 +37,10 @@ class Gather:
     async def ends(self, until_s: float) -> AsyncGenerator[End]:
         """One `End` for every item, as they land; at `until_s` of the loop's clock the others as they stand then.
 
-        What is to be enqueued is enqueued, even if that takes longer.
+        What is to be enqueued is enqueued, even if that takes longer; if the store is away then, `StoreUnavailable`.
         """
         async with self._broker.results.inbox() as inbox:
-            feeder = asyncio.create_task(self._feed(inbox))
+            feeder = asyncio.create_task(self._feed(inbox, until_s))
             try:
                 while landed := await self._take(inbox, feeder, until_s):
                     for task_id, found in landed:
@@ -61,17 +61,22 @@ class Gather:
         await asyncio.wait([feeder])
         return await take(inbox, until_s)
 
-    async def _feed(self, inbox: Inbox) -> None:
+    async def _feed(self, inbox: Inbox, until_s: float) -> None:
         try:
             total = self.known.record.total
             for start in range(0, total, SLICE):
                 ids = item_ids(self.known.run_id, start, min(start + SLICE, total))
                 if self._plan is not None and not await self._sent(self._plan, start, ids):
                     break
-                await follow(self._broker, inbox, ids)
+                if not await follow(self._broker, inbox, ids, until_s) and self._all_sent():
+                    break
             inbox.complete()
         except Exception as fault:  # noqa: BLE001 - the reader raises it
             inbox.fail(fault)
+
+    def _all_sent(self) -> bool:
+        """Whether there is nothing left to enqueue by this call."""
+        return self._plan is None or self.known.enqueued == self.known.record.total
 
     async def _sent(self, plan: Plan, start: int, ids: list[str]) -> bool:
         """Whether these items are in the queue or were; not if the run was cancelled before."""
@@ -117,12 +122,25 @@ class Gather:
             return End(task_id, index, TaskStatus.CANCELLED, error="never enqueued: the run was cancelled before")
         return End(task_id, index, NEVER_ENQUEUED, error="never enqueued: its caller ended before")
 
+    def _unseen(self, task_id: str, index: int, fault: StoreUnavailable) -> End:
+        """An item of which nothing is known now: the time is over, and the store is away."""
+        if index >= self.known.enqueued:
+            return self._missing(task_id, index)
+        return End(task_id, index, TaskStatus.PENDING, error=f"not known to have ended, the store is away: {fault}")
+
     async def _standing(self) -> AsyncGenerator[End]:
         """The items that have not landed, in order."""
         left = {f"{self.known.run_id}.{index}": index for index in sorted(self._open)}
         ids = list(left)
         for start in range(0, len(ids), LOOK_PAGE):
-            found = await self._broker.hive.tasks.look(ids[start : start + LOOK_PAGE])
+            try:
+                found = await self._broker.hive.tasks.look(ids[start : start + LOOK_PAGE])
+            except StoreUnavailable as fault:
+                if not self._broker.is_connected():
+                    raise
+                for task_id in ids[start:]:
+                    yield self._unseen(task_id, left[task_id], fault)
+                return
             for task_id in ids[start : start + LOOK_PAGE]:
                 seen, index = found[task_id], left[task_id]
                 if seen.outcome is not None:
