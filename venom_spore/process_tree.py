@@ -12,6 +12,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from collections.abc import Container, Iterable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from venom_core.clock import Clock
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ROUND_S = 0.1
+_LOOK_S = 0.05
 
 
 def adopt_orphans() -> None:
@@ -51,6 +53,16 @@ def has_children() -> bool:
     except ChildProcessError:
         return False
     return True
+
+
+def wait_unreaped(pid: int) -> None:
+    """Block until a child has ended, and leave it to be reaped by whoever started it."""
+    with contextlib.suppress(ChildProcessError, psutil.NoSuchProcess):  # reaped by somebody else
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            return
+        while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+            time.sleep(_LOOK_S)
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:

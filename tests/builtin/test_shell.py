@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from venom_core.errors import Forbidden, InvalidTask, LimitReached, TaskTimeout
 from venom_spore.builtin.child import run_child
 from venom_spore.builtin.shell import OUTPUT_BYTES_MAX, Shell
 from venom_spore.builtin.workspace import Workspace
+from venom_spore.process_tree import wait_unreaped
 
 
 @pytest.fixture
@@ -171,6 +173,41 @@ async def test_what_is_given_is_its_input(tmp_path: Path) -> None:
     given: dict[str, Any] = {"folder": tmp_path, "environment": {"PATH": "/bin:/usr/bin"}, "timeout_s": 30}
     done = await run_child(["cat"], output_bytes_max=1 << 23, given=b"x" * (1 << 22), **given)
     assert (done.exit_code, len(done.out), done.cut) == (0, 1 << 22, False)
+
+
+async def test_a_group_is_killed_only_while_its_number_is_still_its_own(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its leader is reaped, the number of an empty group may be anybody's."""
+    own: list[bool] = []
+
+    def note(group: int, number: int) -> None:
+        own.append(psutil.pid_exists(group) and psutil.Process(group).ppid() == os.getpid())
+        real(group, number)
+
+    real = os.killpg
+    monkeypatch.setattr(os, "killpg", note)
+    assert (await shell.shell(["true"]))["exit_code"] == 0
+    with pytest.raises(TaskTimeout):
+        await shell.shell(["sleep", "600"], 0.1)
+    running = asyncio.create_task(shell.shell(["sh", "-c", "touch begun; sleep 600"], 60.0))
+    await until((tmp_path / "workspace/begun").exists)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert own
+    assert all(own)
+
+
+@pytest.mark.parametrize("missing", ["", "waitid"])
+def test_a_child_that_was_waited_for_can_still_be_reaped(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    if missing:
+        monkeypatch.delattr(os, missing)
+    with subprocess.Popen(["sh", "-c", "sleep 0.1; exit 7"]) as process:
+        wait_unreaped(process.pid)
+        assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+        assert process.wait() == 7
+    wait_unreaped(process.pid)
 
 
 async def test_no_descriptor_and_no_process_is_left_behind(shell: Shell) -> None:

@@ -2,6 +2,9 @@
 
 Whatever such a program does (hang, flood, close its output and stay, leave a child that holds the pipe), the
 caller has his answer or one sentence when the time is over. Its standard input is empty.
+
+The Spore's `builtin.child` is another because it may not block an event loop, can be cancelled, and keeps the
+beginning of the output, which is the result of a task.
 """
 
 from __future__ import annotations

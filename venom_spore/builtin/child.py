@@ -3,6 +3,9 @@
 For the shell skill, whose program is anybody's, and for reading pages, whose HTML is. The environment is only
 what is given, so that no setting and no secret of the Spore gets in. What leaves both its parent and its session
 (a daemon) is not found once its parent is gone.
+
+`venom_core.infrastructure.bounded_process` is another because it blocks, for callers without an event loop, and
+keeps the end of the output, where a tool says why it failed.
 """
 
 from __future__ import annotations
@@ -11,14 +14,16 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from venom_core.errors import Forbidden, InvalidTask, TaskTimeout
-from venom_spore.process_tree import descendants, send
+from venom_spore.process_tree import descendants, send, wait_unreaped
 
 _READ_BYTES = 65_536
 # How long somebody else may hold the output open after the program itself has ended and its group was killed.
@@ -53,29 +58,29 @@ async def run_child(
         stdin.write(given)
         stdin.seek(0)
         async with _pipe() as (out, out_end), _pipe() as (err, err_end):
-            process = await _start(command, folder, environment, (stdin, out_end, err_end))
+            process = _start(command, folder, environment, (stdin, out_end, err_end))
+            ended = _end_of(process.pid)
             try:
-                return await _follow(process, out, err, timeout_s, output_bytes_max)
+                return await _follow(process, ended, (out, err), timeout_s, output_bytes_max)
             except TimeoutError:
                 raise TaskTimeout(f"{Path(command[0]).name} took longer than {timeout_s:g} s and was ended") from None
             finally:
-                _kill(process)
-                await process.wait()
+                await _finish(process, ended)
 
 
 async def _follow(
-    process: asyncio.subprocess.Process,
-    out: asyncio.StreamReader,
-    err: asyncio.StreamReader,
+    process: subprocess.Popen[bytes],
+    ended: asyncio.Future[None],
+    streams: tuple[asyncio.StreamReader, asyncio.StreamReader],
     timeout_s: float,
     bytes_max: int,
 ) -> Finished:
-    heads = (_Head(out, bytes_max), _Head(err, bytes_max))
+    heads = [_Head(stream, bytes_max) for stream in streams]
     listening = [asyncio.create_task(head.listen()) for head in heads]
     try:
         async with asyncio.timeout(timeout_s):
-            code = await process.wait()
-        _kill(process)
+            await asyncio.shield(ended)
+        code = await _finish(process, ended)
         await asyncio.wait(listening, timeout=_ENDING_S)
     finally:
         for task in listening:
@@ -115,13 +120,13 @@ async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
         transport.close()
 
 
-async def _start(
+def _start(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], streams: tuple[BinaryIO, int, int]
-) -> asyncio.subprocess.Process:
+) -> subprocess.Popen[bytes]:
     stdin, out, err = streams
     try:
-        return await asyncio.create_subprocess_exec(
-            *command, stdin=stdin, stdout=out, stderr=err, cwd=folder, env=dict(environment), start_new_session=True
+        return subprocess.Popen(  # noqa: S603 - whoever calls says what is run, and no shell reads it
+            command, stdin=stdin, stdout=out, stderr=err, cwd=folder, env=dict(environment), start_new_session=True
         )
     except FileNotFoundError:
         raise InvalidTask(f"there is no program {command[0]!r:.80} on this node") from None
@@ -132,10 +137,30 @@ async def _start(
         os.close(err)
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
-    """Kill the program, its group, and what left the group but is still below it."""
-    below = descendants(process.pid) if process.returncode is None else []
-    # The group keeps its number as long as anybody is in it; when nobody is, there is nothing to kill.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    send(below, signal.SIGKILL)
+def _end_of(pid: int) -> asyncio.Future[None]:
+    """Done when a child has ended. It is not reaped: asyncio would, and its group's number could become another's."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    def wait() -> None:
+        wait_unreaped(pid)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+            loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=wait, name=f"end-of-{pid}", daemon=True).start()
+    return ended
+
+
+async def _finish(process: subprocess.Popen[bytes], ended: asyncio.Future[None]) -> int:
+    """Kill what is left of a program, its group, and what left the group but is below it; then reap it."""
+    if process.returncode is None:
+        below = descendants(process.pid)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        send(below, signal.SIGKILL)
+        await asyncio.shield(ended)
+    return process.wait()
