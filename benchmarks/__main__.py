@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks import backlog, drain, enqueue, idle, kinds, many_types, memory, round_trip
+from benchmarks import backlog, drain, enqueue, idle, kinds, many_types, map_reduce, memory, round_trip
 from benchmarks.lab import Lab, tally_in
 from benchmarks.report import render, render_section
 from benchmarks.section import Section, middle
@@ -33,6 +33,7 @@ MEASURES: dict[str, Callable[[Lab], Section]] = {
     "idle": idle.measure,
     "kinds": kinds.measure,
     "many_types": many_types.measure,
+    "map_reduce": map_reduce.measure,
 }
 ROUNDS = 3
 

@@ -11,6 +11,8 @@ from typing import Any
 from benchmarks.timing import Stopwatch, round_trips, spread
 from venom_core.config import Settings
 from venom_core.event_loop import run
+from venom_core.execution.ends import ends_of
+from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_core.infrastructure.message_broker import MessageBroker
 
 WAIT_S = 60.0
@@ -45,6 +47,27 @@ async def awaited(broker: MessageBroker, count: int, task: str, payload: dict[st
     return done
 
 
+async def gathered(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    watch = Stopwatch()
+    ids = await broker.enqueue_many(task, (payload for _ in range(count)))
+    until_s = asyncio.get_running_loop().time() + WAIT_S
+    completed = [end.status async for end in ends_of(broker, ids, until_s)].count("completed")
+    done = watch.read(count)
+    if completed != count:
+        raise SystemExit("a result is missing")
+    return done
+
+
+async def mapped(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    parallel, items = ParallelSkill(broker), [payload["item"]] * count
+    watch = Stopwatch()
+    answer = await parallel.map_reduce("Give the item back.", items, wait_timeout=WAIT_S, skill=task)
+    done = watch.read(count)
+    if json.loads(answer)["summary"]["completed"] != count:
+        raise SystemExit("a result is missing")
+    return done
+
+
 async def trips(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
     async def call() -> None:
         await broker.wait_for(await broker.enqueue_task(task, payload), WAIT_S)
@@ -55,7 +78,15 @@ async def trips(broker: MessageBroker, count: int, task: str, payload: dict[str,
     return await round_trips(count, call, ping)
 
 
-VERBS = {"bulk": bulk, "hundred": hundred, "one": one, "awaited": awaited, "trips": trips}
+VERBS = {
+    "bulk": bulk,
+    "hundred": hundred,
+    "one": one,
+    "awaited": awaited,
+    "gathered": gathered,
+    "mapped": mapped,
+    "trips": trips,
+}
 
 
 async def redis_cpu_s(broker: MessageBroker) -> float:

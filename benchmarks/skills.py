@@ -18,6 +18,12 @@ async def noop(n: int) -> int:
 
 
 @skills.skill
+async def same(item: int) -> int:
+    tally.add()
+    return item
+
+
+@skills.skill
 async def nap(ms: float) -> float:
     await asyncio.sleep(ms / 1000)
     tally.add()
