@@ -130,7 +130,9 @@ def test_every_file_is_in_the_result_once_though_a_spore_was_killed(start: Calla
     recovered = re.search(r"Recovered: busy\d+\.py \(crashes: 1\) started again on spore-[13] ([\d.]+) s after", text)
     assert recovered
     assert float(recovered[1]) <= 10
-    assert re.search(r"Speed-up: [\d.]+× of [\d.]+× possible on \d+ cores?\n", text)
+    # With so few files a Spore that was slow to start may have had none of them; `test_rates.py` has the arithmetic.
+    measured = r"[\d.]+× of [\d.]+× possible on \d+ cores?|not measured, there were too few files"
+    assert re.search(rf"Speed-up: ({measured})\n", text)
     assert "Findings: 3,600 high, 0 medium, 3,613 low" in text
     assert "Unparsable files: 5" in text
     for name in ("broken.py: line 1", "latin.py:", "binary.py:", "loop.py: Too many levels", "pipe.py: it is not"):

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from tests.hives import altered, done, ended, running, until, until_running
+from tests.hives import altered, done, ended, running, until, until_running, until_so
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.errors import StoreRefused, StoreTooOld
@@ -73,12 +73,18 @@ async def test_a_read_only_replica_is_refused(private_server: PrivateServer) -> 
         await MessageBroker(Settings.load(redis_url=private_server.url)).open()
 
 
+async def _asleep(broker: MessageBroker) -> bool:
+    return b"cmd=blpop" in await broker.hive.link.command("CLIENT", "LIST")
+
+
 async def test_a_server_that_becomes_read_only_refuses_and_goes_on_when_it_is_not(
     private_server: PrivateServer,
 ) -> None:
     settings = Settings.load(redis_url=private_server.url, hive_profile="fast")
     async with MessageBroker(settings) as broker, running(skills, settings):
         waiting = await broker.enqueue_task("echo", {"value": "a"}, delay=0.5)
+        # A Spore that sleeps in a blocking call is thrown out of it, and looks for the master again.
+        await until_so(lambda: _asleep(broker))
         with read_only(private_server), pytest.raises(StoreRefused, match="read-only replica"):
             await broker.enqueue_task("echo")
         assert (await ended(broker, waiting)).result == "a"

@@ -44,6 +44,7 @@ _UNAVAILABLE = {
     "MASTERDOWN": "{place} is a replica that lost its master; wait for the failover.",
     "CLUSTERDOWN": "{place} belongs to a cluster that is down; wait until it is back.",
     "NOREPLICAS": "{place} has too few replicas and refuses writes; bring a replica back.",
+    "UNBLOCKED": "{place} is a master no more; the next connection finds the new one ({said}).",
     "TRYAGAIN": "{place} is moving keys; try again in a moment.",
 }
 # Answers that begin with a mere ERR.
