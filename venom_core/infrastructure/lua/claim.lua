@@ -23,7 +23,7 @@ local function pass_token_on()
       if ready or redis.call('ZSCORE', DUE, type_of(i)) then leave_token(wake_of(i)) end
     end
   end
-  if woken == '*' and redis.call('EXISTS', READY) == 1 then leave_token(WAKE) end
+  if woken == '*' and redis.call('EXISTS', READY, DUE) > 0 then leave_token(WAKE) end
 end
 if not asked_again and (not lease or tonumber(lease) < now) then
   pass_token_on()
