@@ -119,16 +119,12 @@ class Hive:
         }
         zombies: list[Zombie] = []
         for partition in range(self.tasks.keyspace.partitions if silent else 0):
-            cursor = 0
-            while True:
-                cursor, page = await self.tasks.running(partition, cursor)
+            async for page in self.tasks.running_pages(partition):
                 zombies += [
                     Zombie(task_id, held, silent[held.epoch].profile.name)
                     for task_id, held in page
                     if held.epoch in silent
                 ]
-                if cursor == 0:
-                    break
         return zombies
 
 

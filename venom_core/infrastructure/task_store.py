@@ -5,7 +5,7 @@ Nothing here decides; policy arrives as arguments. Every method may be called ag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -295,6 +295,15 @@ class TaskStore:
         following, fields = await self.link.command("HSCAN", key, cursor, "COUNT", 500)
         pairs = fields.items() if isinstance(fields, dict) else zip(fields[::2], fields[1::2], strict=True)
         return int(following), [(task_id.decode(), Held.parse(held)) for task_id, held in pairs]
+
+    async def running_pages(self, partition: int) -> AsyncIterator[list[tuple[str, Held]]]:
+        """The running table, page by page; what changes meanwhile may be there or not, or twice."""
+        cursor = 0
+        while True:
+            cursor, page = await self.running(partition, cursor)
+            yield page
+            if cursor == 0:
+                return
 
     async def open_types(self, partition: int, most: int) -> list[str]:
         """Types with work ready or delayed, the most urgent first."""

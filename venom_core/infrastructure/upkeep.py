@@ -56,14 +56,12 @@ class Upkeep:
         return returned
 
     async def _sweep(self, partition: int, belongs: Callable[[Held], bool], node: str, now_ms: int) -> int:
-        returned, cursor = 0, 0
-        while True:
-            cursor, page = await self.tasks.running(partition, cursor)
+        returned = 0
+        async for page in self.tasks.running_pages(partition):
             mine = [(task_id, held) for task_id, held in page if belongs(held)]
             for start in range(0, len(mine), TAKE_BACK_STEP):
                 returned += await self._take_back(partition, mine[start : start + TAKE_BACK_STEP], node, now_ms)
-            if cursor == 0:
-                return returned
+        return returned
 
     async def _take_back(self, partition: int, part: list[tuple[str, Held]], node: str, now_ms: int) -> int:
         by_epoch: dict[int, list[tuple[str, Held, bytes, bytes]]] = {}
@@ -82,26 +80,20 @@ class Upkeep:
         """
         found: list[Settlement] = []
         for partition in range(self.tasks.keyspace.partitions):
-            cursor = 0
-            while True:
-                cursor, page = await self.tasks.running(partition, cursor)
+            async for page in self.tasks.running_pages(partition):
                 mine = [(task_id, held) for task_id, held in page if held.epoch == epoch]
                 strange = [(task_id, held) for task_id, held in mine if not knows(task_id, held.fence)]
                 tries = await self.tasks.tries(partition, [task_id for task_id, _ in strange]) if strange else []
                 for (task_id, held), tried in zip(strange, tries, strict=True):
                     lease = Lease(task_id, b"", *tried, held.fence, partition, held.started_ms)
                     found.append(Settlement(lease, home_lane(held.lane), "back"))
-                if cursor == 0:
-                    break
         return found
 
     async def hand_back(self, epoch: int, now_ms: int) -> int:
         """Return whatever the store still holds under an epoch that is about to leave; it counts nothing."""
         returned, number = 0, HAND_BACK_FROM
         for partition in range(self.tasks.keyspace.partitions):
-            cursor = 0
-            while True:
-                cursor, page = await self.tasks.running(partition, cursor)
+            async for page in self.tasks.running_pages(partition):
                 items = [
                     Settlement(Lease(task_id, b"", 0, 0, held.fence, partition, 0), home_lane(held.lane), "back")
                     for task_id, held in page
@@ -115,8 +107,6 @@ class Upkeep:
                         number += 1
                         ends = [self._cancelled(item, now_ms) for item in asked]
                         await self.tasks.settle(partition, epoch, number, ends, self.keep)
-                if cursor == 0:
-                    break
         return returned
 
     def _cancelled(self, item: Settlement, now_ms: int) -> Settlement:
