@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from functools import partial
 
 from venom_core.domain.lane import own_lane
 from venom_core.domain.node import NodeProfile
@@ -280,12 +281,12 @@ class Worker:
             for epoch in beat.expired:
                 self._chores.start(self._reap(epoch))
             if beat.anew:
-                self._chores.start(self._hand_back_forgotten(self._keeper.epoch))
+                self._chores.insist(partial(self._hand_back_forgotten, beat.partition, self._keeper.epoch))
         elif not self._rejoin.is_set():
             self._lose_everything(replaced=beat.replaced)
 
-    async def _hand_back_forgotten(self, epoch: int) -> None:
-        forgotten = await self.hive.upkeep.forgotten(epoch, self._knows)
+    async def _hand_back_forgotten(self, partition: int, epoch: int) -> None:
+        forgotten = await self.hive.upkeep.forgotten(partition, epoch, self._knows)
         if epoch == self._keeper.epoch and forgotten:
             log.warning("Redis has lost its last writes: %d tasks that had ended go back in line", len(forgotten))
             for settlement in forgotten:

@@ -7,7 +7,9 @@ import logging
 
 import pytest
 
+from tests.servers import sync_client
 from tests.stores import KEEP, Stores, end, group, record, status_of
+from venom_core.config import Settings
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.seal import Seal
 from venom_core.domain.task import open_outcome
@@ -94,6 +96,41 @@ async def test_a_node_that_leaves_hands_back_what_the_store_still_holds_for_it_a
     assert await split.tasks.stats() == [0, 16, 4, 0, 0, 0, 0, 0]
     tried = [lease for k in range(4) for lease in await split.claim(staying, 20, partition=k)]
     assert {(lease.failures, lease.crashes) for lease in tried} == {(0, 0)}
+
+
+async def test_what_a_living_node_holds_without_knowing_it_is_found_partition_by_partition(split: Stores) -> None:
+    await split.put(group("scan", [f"task{at}" for at in range(20)]))
+    node, other = await split.join("node"), await split.join("other")
+    for partition in range(4):
+        await split.claim(other, 1, partition=partition)
+    mine = [await split.claim(node, 20, partition=partition) for partition in range(4)]
+    assert all(len(leases) > 1 for leases in mine)
+    for partition, leases in enumerate(mine):
+        known = leases[0].task_id
+        found = await split.upkeep.forgotten(partition, node, lambda task_id, _, known=known: task_id == known)  # type: ignore[misc]  # mypy cannot infer it
+        assert {item.lease.task_id for item in found} == {lease.task_id for lease in leases[1:]}
+        assert (await split.settle(node, *found))[0] == []
+        assert await split.upkeep.forgotten(partition, node, lambda *_: True) == []
+    assert (await split.tasks.stats())[2] == 8
+
+
+async def test_what_ended_while_its_node_was_asked_was_not_forgotten(stores: Stores, settings: Settings) -> None:
+    await stores.put(group("scan", ["1", "2", "3"]))
+    node = await stores.join()
+    await stores.claim(node, 3)
+    client = sync_client(settings.store_url())
+
+    def ends_now(task_id: str, fence: str) -> bool:
+        """The page is there already when the ends of two are acknowledged; one of them is leased once more."""
+        if task_id == "1":
+            client.hdel(stores.key("run").decode(), task_id)
+        elif task_id == "2":
+            client.hset(stores.key("run").decode(), task_id, f"{node}.77|2|5|scan")
+        return False
+
+    (item,) = await stores.upkeep.forgotten(0, node, ends_now)
+    client.close()
+    assert item.lease.task_id == "3"
 
 
 async def test_a_rescue_of_what_somebody_wanted_cancelled_ends_it(stores: Stores) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
-from tests.hives import ended, running, until_so
+from tests.hives import ended, running, until, until_so
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -119,3 +120,31 @@ async def test_a_task_of_a_hand_written_loop_whose_end_was_forgotten_is_there_ag
         assert (second.task_id, second.attempt, second.crashes) == (task_id, 1, 0)
         await broker.update_task_status(task_id, "completed", result="kept")
         assert (await ended(broker, task_id)).result == "kept"
+
+
+async def test_each_partition_is_looked_through_once_for_what_the_server_forgot(
+    private_server: PrivateServer,
+) -> None:
+    settings = Settings.load(
+        redis_url=private_server.url, hive_partitions=4, hive_heartbeat_interval=0.2, hive_lease=600
+    )
+    client = private_server.client()
+
+    def scans() -> int:
+        info: Any = client.info("commandstats")
+        return int(info.get("cmdstat_hscan", {"calls": 0})["calls"])
+
+    async with running(SkillSet(), settings) as spore:
+        keeper, chores = spore.worker._keeper, spore.worker._chores
+
+        def heard() -> bool:
+            beaten = [keeper._beaten_over.get(partition) for partition in range(4)]
+            return beaten == [keeper._connections] * 4 and not chores._running
+
+        await until(lambda: scans() >= 4 and heard())
+        assert scans() == 4
+        made = keeper._connections
+        client.client_kill_filter(_type="normal", skipme=True)
+        await until(lambda: keeper._connections > made and scans() >= 8 and heard())
+        assert scans() == 8
+    client.close()

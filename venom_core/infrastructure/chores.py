@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 from venom_core.errors import StoreError
@@ -12,6 +12,8 @@ from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.hive import Hive
 
 log = logging.getLogger("venom.upkeep")
+
+PAUSE_S = 1.0
 
 
 class Chores:
@@ -23,7 +25,14 @@ class Chores:
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
         """Do something once, beside everything else."""
-        chore = asyncio.ensure_future(_put_off(work))
+        self._run(_put_off(work))
+
+    def insist(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Do something beside everything else that nobody else would do: while the store is away, again and again."""
+        self._run(_insist(work))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        chore = asyncio.ensure_future(work)
         self._running.add(chore)
         chore.add_done_callback(self._running.discard)
 
@@ -42,3 +51,14 @@ async def _put_off(work: Coroutine[Any, Any, Any]) -> None:
         await work
     except StoreError as fault:
         log.warning("upkeep put off: %s", fault)
+
+
+async def _insist(work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+    while True:
+        try:
+            await work()
+        except StoreError as fault:
+            log.warning("upkeep is tried again: %s", fault)
+            await asyncio.sleep(PAUSE_S)
+        else:
+            return

@@ -296,6 +296,11 @@ class TaskStore:
         pairs = fields.items() if isinstance(fields, dict) else zip(fields[::2], fields[1::2], strict=True)
         return int(following), [(task_id.decode(), Held.parse(held)) for task_id, held in pairs]
 
+    async def held(self, partition: int, ids: Sequence[str]) -> dict[str, Held]:
+        """Those of some tasks of a partition that are leased now."""
+        reply = await self.link.command("HMGET", self.keyspace.key(partition, "run"), *ids) if ids else []
+        return {task_id: Held.parse(held) for task_id, held in zip(ids, reply, strict=True) if held}
+
     async def running_pages(self, partition: int) -> AsyncIterator[list[tuple[str, Held]]]:
         """The running table, page by page; what changes meanwhile may be there or not, or twice."""
         cursor = 0

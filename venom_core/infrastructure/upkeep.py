@@ -72,22 +72,25 @@ class Upkeep:
         counts = [await self.tasks.take_back(partition, epoch, items, self.keep) for epoch, items in by_epoch.items()]
         return sum(returned for returned, _ in counts)
 
-    async def forgotten(self, epoch: int, knows: Callable[[str, str], bool]) -> list[Settlement]:
-        """What the store holds under a living epoch although its node knows nothing of it, as hand-backs.
+    async def forgotten(self, partition: int, epoch: int, knows: Callable[[str, str], bool]) -> list[Settlement]:
+        """What a partition holds under a living epoch although its node knows nothing of it, as hand-backs.
 
         A server that lost its last writes holds again what it had acknowledged the end of; nobody else would ever
         take it from a node that lives. `knows` is asked for a task id and its fence.
         """
-        found: list[Settlement] = []
-        for partition in range(self.tasks.keyspace.partitions):
-            async for page in self.tasks.running_pages(partition):
-                mine = [(task_id, held) for task_id, held in page if held.epoch == epoch]
-                strange = [(task_id, held) for task_id, held in mine if not knows(task_id, held.fence)]
-                tries = await self.tasks.tries(partition, [task_id for task_id, _ in strange]) if strange else []
-                for (task_id, held), tried in zip(strange, tries, strict=True):
-                    lease = Lease(task_id, b"", *tried, held.fence, partition, held.started_ms)
-                    found.append(Settlement(lease, home_lane(held.lane), "back"))
-        return found
+        found: dict[str, Settlement] = {}
+        async for page in self.tasks.running_pages(partition):
+            strange = [
+                (task_id, held) for task_id, held in page if held.epoch == epoch and not knows(task_id, held.fence)
+            ]
+            # What ended while the page was under way is known no more either: only what is still held was forgotten.
+            now = await self.tasks.held(partition, [task_id for task_id, _ in strange])
+            lost = [(task_id, held) for task_id, held in strange if now.get(task_id) == held]
+            tries = await self.tasks.tries(partition, [task_id for task_id, _ in lost]) if lost else []
+            for (task_id, held), tried in zip(lost, tries, strict=True):
+                lease = Lease(task_id, b"", *tried, held.fence, partition, held.started_ms)
+                found[task_id] = Settlement(lease, home_lane(held.lane), "back")
+        return list(found.values())
 
     async def hand_back(self, epoch: int, now_ms: int) -> int:
         """Return whatever the store still holds under an epoch that is about to leave; it counts nothing."""
