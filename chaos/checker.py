@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaos import rules
-from chaos.history import TAKEN, History, gather
+from chaos.history import gather
+from chaos.lives import TAKEN, History
 
 KEPT_PER_RULE = 5
 

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from chaos.history import CRASHED, ENDS, RETRIED, TAKEN, Free, History, Hold, Life, Node, all_frees
+from chaos.lives import CRASHED, ENDS, RETRIED, TAKEN, Free, History, Hold, Life, Node, all_frees
 
 Fault = tuple[str, str]
 SHARE = 32

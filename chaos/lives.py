@@ -1,0 +1,143 @@
+"""What a history knows: of each task, each incarnation of a node, each claim and each reaper's call.
+
+A call is *sure* if it was answered, and at no moment whose writes the server may have lost since. Everything else is
+a maybe: it happened or it did not, and no verdict may rest on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+ENDS = frozenset("cfxq")
+TAKEN, CRASHED, RETRIED = "t", "k", "r"
+
+
+class Free(msgspec.Struct, gc=False):
+    """What ended a hold: an end (c f x q), retry (r), back (b), crash (k), taken away (t); between two moments, µs."""
+
+    mark: str
+    sure: bool
+    since: int
+    until: int
+    sums: tuple[int, ...] = ()
+
+
+class Body(msgspec.Struct, gc=False):
+    """One run of a skill's body; `ended` is the moment it came to its own end, or 0."""
+
+    token: int
+    fence: str
+    ended: int = 0
+
+
+class Hold(msgspec.Struct, gc=False):
+    """A task held under one fence; `now` ms by Redis, `until` µs when the claim was answered, 0 = never seen."""
+
+    fence: str
+    sure: bool = False
+    now: int = 0
+    until: int = 0
+    frees: list[Free] = []
+
+
+class Life(msgspec.Struct, gc=False):
+    """Everything said about one task."""
+
+    lane: str = ""
+    level: int = -1
+    order: int = 0
+    caller: int = 0
+    due_ms: int = 0
+    acked: bool = False
+    wished: bool = False
+    holds: dict[str, Hold] = {}
+    bodies: list[Body] = []
+    offs: list[Free] = []
+    told: tuple[str, int] | None = None
+    mark: str = ""
+    sum: int = 0
+    token: int = 0
+    tries: str = ""
+
+    def hold(self, fence: str) -> Hold:
+        """The hold under a fence, made if it was not heard of before."""
+        found = self.holds.get(fence)
+        if found is None:
+            found = self.holds[fence] = Hold(fence)
+        return found
+
+
+class Take(msgspec.Struct, gc=False):
+    """A reaper's call that took something: from which epoch, between which moments (µs), whether by force."""
+
+    epoch: int
+    since: int
+    until: int
+    sure: bool
+    forced: bool
+
+
+class Claimed(msgspec.Struct, gc=False):
+    """A claim that brought something."""
+
+    epoch: int
+    now: int
+    until: int
+    count: int
+    ids: tuple[str, ...]
+    marks: str
+    ordered: bool
+
+
+class Node(msgspec.Struct, gc=False):
+    """One incarnation: its lease in ms, its renewals (ms by Redis), and when it may first have been fenced (µs)."""
+
+    name: str = ""
+    lease_ms: int = 0
+    renewed: list[int] = []
+    fenced: int = 0
+    joins: int = 0
+
+
+class History:
+    """What all processes said."""
+
+    def __init__(self) -> None:
+        self.lives: dict[str, Life] = {}
+        self.nodes: dict[int, Node] = {}
+        self.takes: list[Take] = []
+        self.claims: list[Claimed] = []
+        self.windows: list[tuple[int, int]] = []
+        self.counts: tuple[int, ...] = ()
+        self.residue: list[str] = []
+        self.blows: list[str] = []
+        self.unreadable: list[str] = []
+        self.newest: dict[str, int] = {}
+        self.joined: list[tuple[str, int, int]] = []
+
+    def life(self, task_id: str) -> Life:
+        """What is known of a task."""
+        found = self.lives.get(task_id)
+        if found is None:
+            found = self.lives[task_id] = Life()
+        return found
+
+    def node(self, epoch: int) -> Node:
+        """What is known of an incarnation."""
+        found = self.nodes.get(epoch)
+        if found is None:
+            found = self.nodes[epoch] = Node()
+        return found
+
+    def sure(self, since: int, until: int) -> bool:
+        """Whether nothing that the server did between two moments (µs) may have been undone."""
+        return not any(since <= end and until >= begin for begin, end in self.windows)
+
+
+def all_frees(life: Life) -> Iterator[Free]:
+    """Whatever ended a hold of a task, or the task itself while it was pending."""
+    for hold in life.holds.values():
+        yield from hold.frees
+    yield from life.offs
