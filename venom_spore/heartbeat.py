@@ -21,6 +21,7 @@ class Heartbeat:
         self._ticked_s = clock.monotonic_s()
         self._running: Running = {}
         self._guard: LoopGuard | None = None
+        self.cordoned = False
 
     def watch(self, running: Running) -> None:
         """Report these attempts as active, and interrupt one that blocks the event loop past its end."""
@@ -59,4 +60,5 @@ class Heartbeat:
             active_tasks=len(self._running),
             loop_silent_ms=round(silent_s * 1000),
             memory_available_mb=reading.memory_available_bytes / MIB,
+            cordoned=self.cordoned,
         )

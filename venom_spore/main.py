@@ -20,12 +20,13 @@ from venom_core.config import Settings
 from venom_core.daemon import prepare
 from venom_core.domain.node import NodeProfile, check_capabilities, check_name, read_capabilities
 from venom_core.errors import InvalidSetting, VenomError
-from venom_core.event_loop import run
+from venom_core.event_loop import end_tasks, run
 from venom_core.infrastructure.hive import Hive
 from venom_core.log_format import FINDER, NODE, last_words, name_node
 from venom_spore.execution import Executor, Limits
 from venom_spore.heartbeat import MIB, Heartbeat
 from venom_spore.machine import MachineReader, MachineReading, PsutilReader
+from venom_spore.orders import OrderDesk
 from venom_spore.sandbox import Sandbox
 from venom_spore.skills import SkillSet, load_skills
 from venom_spore.threads import ThreadRunner
@@ -128,7 +129,12 @@ class VenomSpore:
         assert self.worker is not None
         NODE.set(self.name)
         FINDER.set(self.worker.attempts.at_work)
-        await self.worker.run()
+        desk = OrderDesk(self.worker.hive, self.worker, self.settings.hive_broadcast_channel)
+        orders = asyncio.create_task(desk.run())
+        try:
+            await self.worker.run()
+        finally:
+            await end_tasks(orders)
 
     def stop(self) -> None:
         """First call drains, second forces; one that comes before the Spore is connected counts too."""

@@ -50,7 +50,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._quiet, self._forced, self._rejoin = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._rejoin.set()
-        self._recalled = False
+        self._recalled = self._aside = False
         self._beaten = asyncio.Event()
         self._outbox = Outbox(hive.tasks, hive.keep, self._refused, self._asked)
         self.attempts = Attempts(executor, note_sink(self._outbox, self._loop), self._ended)
@@ -93,6 +93,20 @@ class Worker:
             self._forced.set()
         self._quiet.set()
         self._stir()
+
+    def leave(self, *, now: bool) -> None:
+        """Drain and end, or at once; told again, it changes nothing but may hurry."""
+        if now or not self._quiet.is_set():
+            self.stop()
+        if now:
+            self.stop()
+
+    def cordon(self, *, on: bool) -> None:
+        """Take no new tasks from now on, or take them again. What runs goes on; heartbeats tell the hive."""
+        if on != self._heartbeat.cordoned:
+            log.info("cordoned: no new tasks are taken" if on else "uncordoned: tasks are taken again")
+            self._heartbeat.cordoned = on
+            self._stir()
 
     def _stir(self) -> None:
         """Whatever the claiming loop waits for, it looks around now."""
@@ -154,7 +168,7 @@ class Worker:
                     # This life may be able to do less than the one that was given it.
                     await self.hive.placement.recall(self.profile.name)
                     self._recalled = True
-                await self._claim_once()
+                await (self._stand_aside() if self._heartbeat.cordoned else self._claim_once())
                 pause = PAUSE_S
             except LeaseLost:
                 # The next heartbeat renews it, or says who has it now.
@@ -169,6 +183,22 @@ class Worker:
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._quiet.wait(), seconds)
+
+    async def _stand_aside(self) -> None:
+        """While cordoned: what was given to this node is placed anew, others are woken for what it would wait for."""
+        if not self._aside:
+            # A claim for nothing brings what an earlier one leased whose answer nobody read.
+            if (batch := await self._claimer.claim(self._keeper.epoch, 0)) is not None:
+                self._start(batch)
+            self._hand_back_ready()
+            await self.hive.placement.recall(self.profile.name)
+            await self._claimer.let_go(self._keeper.epoch)
+        self._aside = True
+        self.attempts.freed.clear()
+        if self._heartbeat.cordoned and not (self._rejoin.is_set() or self._quiet.is_set()):
+            await self.attempts.freed.wait()
+        self._aside = self._heartbeat.cordoned and not self._rejoin.is_set()
+        self._claimer.emptied = False
 
     async def _claim_once(self) -> None:
         stuck = self._executor.stuck

@@ -38,7 +38,8 @@ class Desk:
     """One look at the nodes, kept up to date with what is given away during a tick."""
 
     def __init__(self, nodes: Sequence[NodeState], given: Mapping[str, int], sent: Mapping[str, int]) -> None:
-        self.online = {node.profile.name: node for node in nodes if node.online}
+        # A cordoned node's line is looked through like that of one that is gone.
+        self.online = {node.profile.name: node for node in nodes if node.takes_tasks}
         self.given = Counter(given)
         # What the last heartbeat does not tell of yet: waiting in the node's line, or sent there since.
         self._beyond = Counter({name: max(given.get(name, 0), sent.get(name, 0)) for name in {*given, *sent}})

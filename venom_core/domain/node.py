@@ -52,6 +52,7 @@ class NodeLoad(msgspec.Struct, frozen=True, omit_defaults=True):
     active_tasks: int = 0
     loop_silent_ms: int = 0
     memory_available_mb: float = 0.0
+    cordoned: bool = False
 
     def score(self) -> float:
         """The documents' load score on the percent scale, uncapped; lower is freer."""
@@ -75,6 +76,11 @@ class NodeState(msgspec.Struct, frozen=True):
     def online(self) -> bool:
         """Whether the node holds a live lease."""
         return self.lease_left_ms > 0
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether it is online and not cordoned."""
+        return self.online and not self.load.cordoned
 
 
 def check_name(name: str) -> str:

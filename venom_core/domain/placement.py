@@ -91,6 +91,8 @@ class Requirements:
         profile, found = node.profile, []
         if not node.online:
             return ["it is offline"]
+        if node.load.cordoned:
+            return ["it is cordoned"]
         if task_type is not None and task_type not in profile.skills:
             found.append(f"it lacks the skill {task_type!r}")
         if self.node and profile.name != self.node:
@@ -148,7 +150,9 @@ def claim_budgets(nodes: Sequence[NodeState], waiting: int) -> dict[str, int]:
     What runs and waits is thought to be placed one by one on the node with the least score (`POINTS_A_TASK` is
     what one more active task adds to it). `waiting` tasks are ready in all queues.
     """
-    spores = [node for node in nodes if node.online and node.profile.kind == "spore" and node.profile.concurrency > 0]
+    spores = [
+        node for node in nodes if node.takes_tasks and node.profile.kind == "spore" and node.profile.concurrency > 0
+    ]
     if len(spores) < 2:
         return {}
     floors = {node.profile.name: node.load.floor() for node in spores}

@@ -66,11 +66,15 @@ def explain_pending(task_id: str, body: TaskBody, place: Place, seen: Seen, node
 def _reason(body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]) -> tuple[str, str]:
     spores = [node for node in nodes if node.profile.kind == "spore"]
     online = [node for node in spores if node.online]
-    able = [node for node in online if body.task_type in node.profile.skills]
+    taking = [node for node in online if node.takes_tasks]
+    able = [node for node in taking if body.task_type in node.profile.skills]
     if body.deadline_ms and body.deadline_ms < place.now_ms:
         return "late", f"its deadline {to_naive_local(body.deadline_ms):%H:%M:%S} has passed; it fails when claimed"
     if not online:
         return "no_nodes", "no Spore is online; start one with: venom-spore --skills module:skills"
+    if not able and (aside := [node for node in online if body.task_type in node.profile.skills]):
+        names = ", ".join(node.profile.name for node in aside[:NAMES_SHOWN])
+        return "cordoned", f"every Spore that has its skill is cordoned: {names}; venom node uncordon NAME opens it"
     if not able:
         return "no_skill", _missing_skill(body.task_type, online)
     if place.due_ms > place.now_ms:
