@@ -215,6 +215,7 @@ def test_a_node_with_fewer_tasks_than_none_is_no_better_than_an_idle_one() -> No
 @pytest.mark.parametrize("gpus", ["3", None, -2, 2.0, [1]])
 def test_a_number_of_gpus_that_is_none_counts_as_no_gpu(gpus: object) -> None:
     assert falls_short({"gpu": 1}, hardware={"gpus": gpus}) != []
+    assert falls_short({}, hardware={"gpus": gpus}) == []
 
 
 def test_a_node_whose_event_loop_is_silent_has_no_free_slot() -> None:

@@ -24,6 +24,7 @@ POINTS_A_TASK = 3.0
 GPUS_MAX = 1_024
 MEMORY_MB_MAX = 1 << 30
 _RELEASE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}")
+Rank = tuple[bool, float, int, str]
 _NAMES = ("gpu", "capabilities", "tags", "memory_mb", "node", "code>=")
 
 
@@ -83,7 +84,7 @@ class Requirements:
             tags=tuple(sorted({*self.tags, *other.tags})),
             memory_mb=max(self.memory_mb, other.memory_mb),
             node=self.node or other.node,
-            code=max(self.code, other.code, key=_order),
+            code=max(self.code, other.code, key=release_order),
         )
 
     def shortfalls(self, node: NodeState, task_type: str | None = None) -> list[str]:
@@ -97,7 +98,7 @@ class Requirements:
             found.append(f"it lacks the skill {task_type!r}")
         if self.node and profile.name != self.node:
             found.append(f"it is not {self.node!r}")
-        if self.gpu > profile.gpus:
+        if self.gpu and self.gpu > profile.gpus:
             found.append(f"it has {profile.gpus} GPUs of {self.gpu}")
         for name, least in self.capabilities:
             has = profile.capabilities.get(name)
@@ -108,7 +109,7 @@ class Requirements:
         found += [f"it lacks the tag {tag!r}" for tag in self.tags if tag not in profile.tags]
         if self.memory_mb and not self.memory_mb <= node.load.memory_available_mb < math.inf:
             found.append(f"it has {node.load.memory_available_mb:,.0f} MiB of free RAM of {self.memory_mb:,.0f}")
-        if self.code and _order(profile.release) < _order(self.code):
+        if self.code and release_order(profile.release) < release_order(self.code):
             found.append(f"its code is {profile.release or 'unknown'}, older than {self.code}")
         return found
 
@@ -126,22 +127,23 @@ def full_if_silent(node: NodeState, silent_ms: int) -> NodeState:
     return msgspec.structs.replace(node, load=msgspec.structs.replace(node.load, active_tasks=taken))
 
 
+def rank(node: NodeState, given: int) -> Rank:
+    """The less, the better a node is for the next task, with so many given since its last heartbeat."""
+    free = free_slots(node, given)
+    return (free <= 0, node.load.score() + POINTS_A_TASK * given, -free, node.profile.name)
+
+
 def choose(
     needs: Requirements, task_type: str | None, nodes: Sequence[NodeState], given: Mapping[str, int] | None = None
 ) -> NodeState | None:
     """The node for one task: among those that meet its needs one with a free slot, then the least load score.
 
-    `given` counts what a node got since its last heartbeat. None if no live node can take the task.
+    `given` counts what a node got since its last heartbeat. None if no live node can take the task. This is the
+    definition, which looks at every node; `domain/roster` keeps them in order and finds the same one at once.
     """
     given = given or {}
-
-    def rank(node: NodeState) -> tuple[bool, float, int, str]:
-        extra = given.get(node.profile.name, 0)
-        free = free_slots(node, extra)
-        return (free <= 0, node.load.score() + POINTS_A_TASK * extra, -free, node.profile.name)
-
     able = [node for node in nodes if node.profile.kind == "spore" and not needs.shortfalls(node, task_type)]
-    return min(able, key=rank, default=None)
+    return min(able, key=lambda node: rank(node, given.get(node.profile.name, 0)), default=None)
 
 
 def claim_budgets(nodes: Sequence[NodeState], waiting: int) -> dict[str, int]:
@@ -226,7 +228,7 @@ def _release(value: Any) -> str:
     return value
 
 
-def _order(release: str) -> tuple[int, ...]:
+def release_order(release: str) -> tuple[int, ...]:
     """Numbers to compare releases by; zeros at the end mean nothing."""
     found = _RELEASE.match(release)
     numbers = [int(part) for part in found[0].split(".")] if found else []
