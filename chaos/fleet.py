@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,7 +41,10 @@ class Node:
 
 @dataclass
 class Fleet:
-    """All processes; what they log is in `folder`."""
+    """All processes; what they log is in `folder`.
+
+    `inside` is entered to start a process of a name, and `peculiar` says what stands in its environment alone.
+    """
 
     folder: Path
     environment: dict[str, str]
@@ -47,6 +52,8 @@ class Fleet:
     spore_arguments: tuple[str, ...]
     nodes: dict[str, Node] = field(default_factory=dict)
     made: int = 0
+    inside: Callable[[str], AbstractContextManager[object]] = nullcontext
+    peculiar: Callable[[str], dict[str, str]] = lambda _: {}
 
     def spore(self, name: str = "") -> Node:
         """Start a Spore, under a new name if none is given."""
@@ -118,8 +125,8 @@ class Fleet:
             node.process.wait()
 
     def _start(self, kind: str, name: str, command: list[str]) -> Node:
-        environment = os.environ | self.environment | {HISTORY: str(self.folder)}
-        with (self.folder / f"{name}.log").open("ab") as log:
+        environment = os.environ | self.environment | {HISTORY: str(self.folder)} | self.peculiar(name)
+        with (self.folder / f"{name}.log").open("ab") as log, self.inside(name):
             process = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=log, stderr=log
             )

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import redis
 
 from chaos.events import wall_us
+from chaos.network import SERVER, Network
 from tests.servers import SERVER_BINARY, sync_client
 from venom_core.infrastructure.embedded import EmbeddedServer, ServerOptions, ensure_server
 
@@ -25,14 +27,16 @@ POSTPONED_S = 2.0
 
 
 class StormServer:
-    """A server in a folder of its own; `fsync` is always, everysec, no, or "" for no file at all."""
+    """A server in a folder of its own; `fsync` is always, everysec, no, or "" for no file at all.
 
-    def __init__(self, folder: Path, fsync: str = "") -> None:
+    With a network it stands on a machine there, and `url`, its socket, is for whoever looks on from outside.
+    """
+
+    def __init__(self, folder: Path, fsync: str = "", network: Network | None = None) -> None:
         self.fsync = fsync
-        self._folder = folder
-        self._options = ServerOptions(
-            appendonly=bool(fsync), appendfsync=fsync or "no", extra=("--auto-aof-rewrite-percentage", "0")
-        )
+        self._folder, self._network = folder, network
+        extra = ("--auto-aof-rewrite-percentage", "0", *(network.server_arguments if network else ()))
+        self._options = ServerOptions(appendonly=bool(fsync), appendfsync=fsync or "no", extra=extra)
         self._sizes = [(wall_us(), 0)]
         self._stopped = threading.Event()
         self._server = self._start()
@@ -99,7 +103,9 @@ class StormServer:
         return self._server.pid
 
     def _start(self) -> EmbeddedServer:
-        return ensure_server(self._folder, url=None, server_binary=SERVER_BINARY, options=self._options)
+        there: AbstractContextManager[object] = self._network.inside(SERVER) if self._network else nullcontext()
+        with there:
+            return ensure_server(self._folder, url=None, server_binary=SERVER_BINARY, options=self._options)
 
     def _file(self) -> Path | None:
         return next(iter(sorted(self._folder.glob("appendonlydir/*.incr.aof"))), None)
