@@ -14,9 +14,11 @@ import msgspec
 from chaos import mutants, recording
 from chaos.events import here
 from chaos.mix import Chunk, Plan, chunks
+from chaos.run_caller import run_through
 from venom_core.config import Settings
 from venom_core.errors import StoreError, UnknownTask
 from venom_core.event_loop import run
+from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_core.infrastructure.message_broker import MessageBroker
 
 PAUSE_S = 0.1
@@ -28,12 +30,16 @@ class Caller:
 
     def __init__(self, broker: MessageBroker, plan: Plan) -> None:
         self._broker, self._plan = broker, plan
+        self._skill = ParallelSkill(broker)
 
     async def work(self) -> None:
-        """Everything in the plan, and hear how the first task of each chunk ended."""
+        """Everything in the plan; hear how the first task of each chunk ended, and the answers of runs."""
         async with asyncio.TaskGroup() as group:
             for chunk in chunks(self._plan):
                 await asyncio.sleep(max(self._plan.begun + chunk.at_s - time.time(), 0))
+                if chunk.run_id:
+                    group.create_task(run_through(self._skill, chunk))
+                    continue
                 await self._enqueue(chunk)
                 group.create_task(self._follow(chunk.ids[0]))
                 if chunk.recipe.unwanted:

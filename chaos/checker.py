@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos import rules
+from chaos import rules, run_rules
 from chaos.history import gather
 from chaos.lives import TAKEN, History
 
@@ -52,6 +52,7 @@ def _all(history: History) -> Iterator[tuple[str, str]]:
         yield "residue", line
     yield from rules.of_counters(history)
     yield from rules.of_nodes(history)
+    yield from run_rules.of_runs(history)
     for rule, task_id, sentence in rules.of_claims(history):
         yield rule, f"{task_id} {sentence}"
     for task_id, life in history.lives.items():
@@ -74,6 +75,8 @@ def _figures(history: History) -> dict[str, int]:
             any(free.mark == TAKEN for free in hold.frees) for life in lives for hold in life.holds.values()
         ),
         "zombie bodies": _zombies(history),
+        "runs": len(history.runs),
+        "runs taken up again": sum(run.resumed for run in history.runs.values()),
         "undone": sum(life.level >= 0 and not life.mark and not life.acked for life in lives),
         "blows": len(history.blows),
     }

@@ -42,6 +42,10 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     fault     op, text: the error that a call ended with
     start     ids, token, fence: a body begins; end, stopped: how it ended
     told      ids, text: status, token: what a caller heard of a task
+    run       text: id, number: items, lane: what folds them: a caller begins a run, or begins it anew
+    ran       text: id, since: when it was asked, ids, marks, tokens: the lines of its answer, sums: the folded value,
+              fence: how the fold ended
+    joined    text: id, count: how many items of a run have ended by its counter in Redis
     rollback  since, until: what the server said in between may be undone
     blow      text: what the suite did
     found     ids, marks (status letter or "-"), sums, tokens, tries ("attempt.crashes"): what is in Redis at the end

@@ -12,6 +12,7 @@ import msgspec
 
 ENDS = frozenset("cfxq")
 TAKEN, CRASHED, RETRIED = "t", "k", "r"
+NEVER = 2**62
 
 
 class Free(msgspec.Struct, gc=False):
@@ -43,12 +44,19 @@ class Hold(msgspec.Struct, gc=False):
 
 
 class Life(msgspec.Struct, gc=False):
-    """Everything said about one task."""
+    """Everything said about one task.
+
+    `caller` and `call` say who asked first to enqueue it and in which call, `order` its place in that; it was in line
+    between the moments `sent` and `stored` (µs).
+    """
 
     lane: str = ""
     level: int = -1
     order: int = 0
     caller: int = 0
+    call: int = 0
+    sent: int = 0
+    stored: int = NEVER
     due_ms: int = 0
     acked: bool = False
     wished: bool = False
@@ -101,12 +109,37 @@ class Node(msgspec.Struct, gc=False):
     joins: int = 0
 
 
+class Heard(msgspec.Struct, gc=False):
+    """An answer of a run: its lines in order, the folded value, and how the fold ended ("" = there was none)."""
+
+    sure: bool
+    ids: tuple[str, ...]
+    marks: str
+    tokens: tuple[int, ...]
+    folded: tuple[int, ...]
+    fold: str
+
+
+class Run(msgspec.Struct, gc=False):
+    """A run: so many items, the skill that folds them, what callers heard, and its counter in Redis at the end.
+
+    `resumed`: it was taken up again by a caller before anybody had heard its answer.
+    """
+
+    total: int = 0
+    resumed: bool = False
+    reduce: str = ""
+    heard: list[Heard] = []
+    joined: int = -1
+
+
 class History:
     """What all processes said."""
 
     def __init__(self) -> None:
         self.lives: dict[str, Life] = {}
         self.nodes: dict[int, Node] = {}
+        self.runs: dict[str, Run] = {}
         self.takes: list[Take] = []
         self.claims: list[Claimed] = []
         self.windows: list[tuple[int, int]] = []
@@ -122,6 +155,13 @@ class History:
         found = self.lives.get(task_id)
         if found is None:
             found = self.lives[task_id] = Life()
+        return found
+
+    def run(self, run_id: str) -> Run:
+        """What is known of a run."""
+        found = self.runs.get(run_id)
+        if found is None:
+            found = self.runs[run_id] = Run()
         return found
 
     def node(self, epoch: int) -> Node:

@@ -1,7 +1,8 @@
-"""The last look at Redis: every task with its end, the counters, and what should not be there any more."""
+"""The last look at Redis: every task with its end, runs, the counters, and what should not be there any more."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,20 +18,40 @@ from venom_core.infrastructure.keys import Keyspace
 PAGE = 500
 # What belongs to tasks that have not ended, or to nodes that have not left.
 EMPTY = ("run", "tries", "progress", "assigned", "cancel", "wait", "ready", "placed", "due", "watch", "lease", "last")
+# An entry of `expiry` that names a run begins so.
+RUN_ENTRY = b"\1"
 
 
-def look(client: redis.Redis, namespace: str, recorder: Recorder) -> None:
+def look(client: redis.Redis, space: Keyspace, recorder: Recorder) -> None:
     """Write down what a hive holds whose tasks have all ended and whose nodes have all left; then remove it."""
-    space, seal = Keyspace(namespace, 1), Seal(namespace)
-    ended = 0
-    for ids in _pages(client, space.key(0, "task")):
-        records = _hmget(client, space.key(0, "outcome"), ids)
-        ended += sum(record is not None for record in records)
-        _found(recorder, seal, ids, records)
-    for fault in _residue(client, space, ended):
-        recorder.write("residue", text=fault)
+    look_at_ends(client, space, recorder)
+    look_at_rest(client, space, recorder)
+
+
+def look_at_ends(client: redis.Redis, space: Keyspace, recorder: Recorder) -> None:
+    """Write down how all tasks have ended that the hive remembers, and the counters of its runs."""
+    joined: Counter[str] = Counter()
+    for partition in range(space.partitions):
+        ended = 0
+        for ids in _pages(client, space.key(partition, "task")):
+            records = hmget(client, space.key(partition, "outcome"), ids)
+            ended += sum(record is not None for record in records)
+            _found(recorder, Seal(space.namespace), ids, records)
+        counts: Any = client.hgetall(space.key(partition, "join"))
+        joined.update({run.decode(): int(count) for run, count in counts.items()})
+        for fault in _forgettable(client, space, partition, ended, set(counts)):
+            recorder.write("residue", text=fault)
+    for run_id, count in joined.items():
+        recorder.write("joined", text=run_id, count=count)
+
+
+def look_at_rest(client: redis.Redis, space: Keyspace, recorder: Recorder) -> None:
+    """Write down the counters, and what should not be there when nothing runs and nobody is left; then remove it."""
+    for partition in range(space.partitions):
+        for fault in _residue(client, space, partition):
+            recorder.write("residue", text=fault)
     recorder.write("counts", sums=tuple(_counts(client, space)))
-    for fault in leaked_keys(client, namespace):
+    for fault in leaked_keys(client, space.namespace):
         recorder.write("residue", text=fault)
 
 
@@ -42,8 +63,7 @@ def _found(recorder: Recorder, seal: Seal, ids: list[str], records: list[bytes |
         else:
             status, outcome = open_outcome(seal, task_id, record)
             mark = next(chr(byte) for byte, known in MARK_STATUSES.items() if known is status)
-            result = msgspec.msgpack.decode(outcome.result)
-            token = result if isinstance(result, int) else 0
+            token = token_of(msgspec.msgpack.decode(outcome.result))
             tried = f"{outcome.attempt}.{outcome.crashes}"
         marks += mark
         sums.append(sum_of(record or b""))
@@ -52,20 +72,34 @@ def _found(recorder: Recorder, seal: Seal, ids: list[str], records: list[bytes |
     recorder.write("found", ids=tuple(ids), marks=marks, sums=tuple(sums), tokens=tuple(tokens), tries=tuple(tries))
 
 
-def _residue(client: redis.Redis, space: Keyspace, ended: int) -> Iterator[str]:
-    for name in EMPTY:
-        key = space.key(0, name)
-        if client.exists(key):
-            yield f"{name} is not empty: {_content(client, key)}"
-    for pattern in ("queue:", "later:"):
-        for key in client.scan_iter(match=space.key(0, pattern) + b"*", count=1000):
-            yield f"{key.decode()} is not empty: {_content(client, key)}"
-    outcomes = client.hlen(space.key(0, "outcome"))
+def token_of(result: Any) -> int:
+    """The token of the body that made a result; that of a fold is a list that begins with it."""
+    first = result[0] if isinstance(result, list) and result else result
+    return first if isinstance(first, int) else 0
+
+
+def _forgettable(client: redis.Redis, space: Keyspace, partition: int, ended: int, runs: set[bytes]) -> Iterator[str]:
+    """What keeps an end for ever, or forgets what is not there."""
+    outcomes = client.hlen(space.key(partition, "outcome"))
     if outcomes != ended:
-        yield f"{outcomes} outcomes for {ended} tasks that have one"
-    kept = sum(len(member.split()) for member, _ in client.zscan_iter(space.key(0, "expiry"), count=PAGE))
+        yield f"{outcomes} outcomes for {ended} tasks that have one in partition {partition}"
+    entries = [member for member, _ in client.zscan_iter(space.key(partition, "expiry"), count=PAGE)]
+    kept = sum(len(entry.split()) for entry in entries if not entry.startswith(RUN_ENTRY))
     if kept != ended:
-        yield f"{kept} ends are to be forgotten some day, there are {ended}"
+        yield f"{kept} ends are to be forgotten some day, there are {ended} in partition {partition}"
+    named = {entry.removeprefix(RUN_ENTRY) for entry in entries if entry.startswith(RUN_ENTRY)}
+    if named != runs:
+        yield f"counts of runs {sorted(runs ^ named)[:5]} are kept without a time, or timed without a count"
+
+
+def _residue(client: redis.Redis, space: Keyspace, partition: int) -> Iterator[str]:
+    for name in EMPTY:
+        key = space.key(partition, name)
+        if client.exists(key):
+            yield f"{key.decode()} is not empty: {_content(client, key)}"
+    for pattern in ("queue:", "later:"):
+        for key in client.scan_iter(match=space.key(partition, pattern) + b"*", count=1000):
+            yield f"{key.decode()} is not empty: {_content(client, key)}"
 
 
 def _content(client: redis.Redis, key: bytes) -> str:
@@ -84,15 +118,22 @@ def _first(items: Iterator[Any]) -> list[Any]:
 
 
 def _counts(client: redis.Redis, space: Keyspace) -> list[int]:
-    """High, background, running, dead letters, completed, failed, cancelled, quarantined."""
-    names = ("high", "background", "ended_c", "ended_f", "ended_x", "ended_q")
-    counts = [int(text or 0) for text in _hmget(client, space.key(0, "count"), list(names))]
-    running: Any = client.hlen(space.key(0, "run"))
-    dead: Any = client.zcard(space.key(0, "dead"))
+    """High, background, running, dead letters, completed, failed, cancelled, quarantined, over all partitions."""
+    rows = [counts_of(client, space, partition) for partition in range(space.partitions)]
+    return [sum(column) for column in zip(*rows, strict=True)]
+
+
+def counts_of(client: redis.Redis, space: Keyspace, partition: int) -> list[int]:
+    """The same of one partition."""
+    names = ["high", "background", "ended_c", "ended_f", "ended_x", "ended_q"]
+    counts = [int(text or 0) for text in hmget(client, space.key(partition, "count"), names)]
+    running: Any = client.hlen(space.key(partition, "run"))
+    dead: Any = client.zcard(space.key(partition, "dead"))
     return [*counts[:2], running, dead, *counts[2:]]
 
 
-def _hmget(client: redis.Redis, key: bytes, fields: list[str]) -> list[bytes | None]:
+def hmget(client: redis.Redis, key: bytes, fields: list[str]) -> list[bytes | None]:
+    """Fields of a hash."""
     found: Any = client.hmget(key.decode(), fields)
     return list(found)
 

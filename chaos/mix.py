@@ -9,16 +9,23 @@ from typing import Any
 
 import msgspec
 
+from venom_core.domain.run import item_ids
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A kind of task: its type, payload and options, how many come at a time, and whether it is cancelled again."""
+    """A kind of task: its type, payload and options, how many come at a time, and whether it is cancelled again.
+
+    A `run` is a map-reduce with so many items, which `reduce` folds.
+    """
 
     task_type: str
     payload: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     size: int = 1
     unwanted: bool = False
+    run: bool = False
+    reduce: str | None = None
 
 
 RECIPES: dict[str, Recipe] = {
@@ -39,6 +46,8 @@ RECIPES: dict[str, Recipe] = {
     "hungry": Recipe("hungry", {"mib": 512}, {"max_retries": 0}),
     "strangled": Recipe("strangled"),
     "host_killer": Recipe("host_killer"),
+    "run": Recipe("mapped", size=250, run=True),
+    "fold": Recipe("mapped", size=200, run=True, reduce="gathered"),
 }
 USUAL = {"brief": 20, "urgent": 10, "nap": 8, "flaky": 4, "hopeless": 1, "later": 6, "unwanted": 3, "placed": 4}
 
@@ -66,6 +75,7 @@ class Chunk:
     recipe: Recipe
     ids: list[str]
     at_s: float
+    run_id: str = ""
 
 
 def chunks(plan: Plan) -> Iterator[Chunk]:
@@ -80,6 +90,10 @@ def chunks(plan: Plan) -> Iterator[Chunk]:
         name = rare.pop(0)[1] if rare and rare[0][0] <= made else rng.choices(names, weights)[0]
         recipe = RECIPES[name]
         size = min(recipe.size, plan.tasks - made)
-        ids = [f"{plan.prefix}-{number:07d}" for number in range(made, made + size)]
-        yield Chunk(recipe, ids, plan.seconds * made / plan.tasks)
+        at_s = plan.seconds * made / plan.tasks
+        if recipe.run:
+            run_id = f"{plan.prefix}-{made:07d}"
+            yield Chunk(recipe, item_ids(run_id, 0, size), at_s, run_id)
+        else:
+            yield Chunk(recipe, [f"{plan.prefix}-{number:07d}" for number in range(made, made + size)], at_s)
         made += size

@@ -7,11 +7,10 @@ from pathlib import Path
 import msgspec
 
 from chaos.events import Event, read
-from chaos.lives import TAKEN, Body, Claimed, Free, History, Take
+from chaos.lives import NEVER, TAKEN, Body, Claimed, Free, Heard, History, Take
 
 FORCED = 1
 _CALLS = frozenset({"enqueue", "claim", "settle", "take", "cancel", "join"})
-_NEVER = 2**62
 # What the script or the server says when it changes nothing.
 _NOTHING_HAPPENED = frozenset({"QueueFull", "StoreRefused", "LeaseLost", "LeaseLate"})
 
@@ -71,11 +70,11 @@ class Reader:
             self._settles[_key(call)] = call
             self._repeated.add(_key(call))
         elif call.what == "take":
-            self._taken(call, sure=False, until=_NEVER)
+            self._taken(call, sure=False, until=NEVER)
         elif call.what == "cancel":
             life = self._history.life(call.ids[0])
             life.wished = True
-            life.offs.append(Free("x", sure=False, since=call.at, until=_NEVER, sums=call.sums))
+            life.offs.append(Free("x", sure=False, since=call.at, until=NEVER, sums=call.sums))
         elif call.what == "join":
             self._history.joined.append((call.text, 0, call.at))
 
@@ -86,7 +85,8 @@ class Reader:
             life = self._history.life(task_id)
             if life.level < 0:
                 self._order += 1
-                life.lane, life.level, life.order, life.caller = call.lane, call.level, self._order, self._number
+                life.lane, life.level, life.order = call.lane, call.level, self._order
+                life.caller, life.call, life.sent = self._number, call.n, call.at
                 life.due_ms = call.at // 1000 + call.delay if call.delay else 0
 
     def _did_enqueue(self, call: Event, answer: Event) -> None:
@@ -95,7 +95,8 @@ class Reader:
         others = set(answer.refused)
         for index, task_id in enumerate(call.ids):
             if index not in others:
-                self._history.life(task_id).acked = True
+                life = self._history.life(task_id)
+                life.acked, life.stored = True, min(life.stored, answer.at)
 
     def _did_claim(self, call: Event, answer: Event) -> None:
         if not answer.ids:
@@ -111,7 +112,7 @@ class Reader:
 
     def _settled(self, call: Event, answer: Event | None) -> None:
         sure = answer is not None and self._history.sure(call.at, answer.at)
-        until = answer.at if answer is not None else _NEVER
+        until = answer.at if answer is not None else NEVER
         refused = set(answer.refused) if answer is not None else set()
         asked = set(answer.asked) if answer is not None else set()
         # What was carried out the first time, with nobody left to remember it, is refused the second time.
@@ -183,6 +184,19 @@ class Reader:
     def _on_told(self, event: Event) -> None:
         if self._history.sure(event.at, event.at):
             self._history.life(event.ids[0]).told = (event.text, event.token)
+
+    def _on_run(self, event: Event) -> None:
+        run = self._history.run(event.text)
+        run.resumed = run.resumed or (run.total > 0 and not run.heard)
+        run.total, run.reduce = event.number, event.lane
+
+    def _on_ran(self, event: Event) -> None:
+        sure = self._history.sure(event.since, event.at)
+        heard = Heard(sure, event.ids, event.marks, event.tokens, event.sums, event.fence)
+        self._history.run(event.text).heard.append(heard)
+
+    def _on_joined(self, event: Event) -> None:
+        self._history.run(event.text).joined = event.count
 
     def _on_found(self, event: Event) -> None:
         for task_id, mark, found, token, tries in zip(

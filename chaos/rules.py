@@ -135,7 +135,7 @@ def of_claims(history: History) -> Iterator[tuple[str, str, str]]:
         # One task in so many is taken from a lower level first, so that none starves.
         first = (claim.count + SHARE - 1) // SHARE
         level = "z"
-        latest: dict[tuple[int, str], int] = {}
+        before = _Before()
         for task_id, mark in zip(claim.ids[first:], claim.marks[first:], strict=True):
             if mark.lower() > level:
                 yield "order", task_id, f"level {ord(mark.lower()) - 97} came after {ord(level) - 97} in one claim"
@@ -143,10 +143,23 @@ def of_claims(history: History) -> Iterator[tuple[str, str, str]]:
             life = lives[task_id]
             if mark.isupper() or life.due_ms:
                 continue
-            before = latest.get((life.caller, mark), 0)
-            if life.order < before:
+            if before.overtook(life, mark):
                 yield "order", task_id, "was overtaken by a later one of its level in one claim"
-            latest[life.caller, mark] = max(before, life.order)
+
+
+class _Before:
+    """What came before a task in one claim; calls of one caller that were under way at once have no order."""
+
+    def __init__(self) -> None:
+        self._sent: dict[tuple[int, str], int] = {}
+        self._order: dict[tuple[int, str, int], int] = {}
+
+    def overtook(self, life: Life, mark: str) -> bool:
+        """Whether something before this one came into line after it; from now on this one is before, too."""
+        caller, call = (life.caller, mark), (life.caller, mark, life.call)
+        sent, order = self._sent.get(caller, 0), self._order.get(call, 0)
+        self._sent[caller], self._order[call] = max(sent, life.sent), max(order, life.order)
+        return life.stored < sent or life.order < order
 
 
 def of_nodes(history: History) -> Iterator[Fault]:

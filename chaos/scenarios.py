@@ -64,15 +64,21 @@ _ALL = (
         environment={"HIVE_DRAIN_TIMEOUT": "0.5"},
         share=0.3,
     ),
-    Scenario("callers_killed", "SIGKILL of callers while they enqueue and wait", weather.callers_killed),
+    Scenario(
+        "callers_killed",
+        "SIGKILL of callers while they enqueue, wait, and gather runs",
+        weather.callers_killed,
+        mix={"run": 2, "fold": 1},
+        rare={"run": 1, "fold": 1},
+    ),
     Scenario(
         "everything",
         "all of this, mixed, fsync always",
         weather.everything,
         nexuses=2,
         fsync="always",
-        mix={"long": 2, "child": 1, "threaded": 2},
-        rare={"deaf": 1, "strangled": 1, "host_killer": 1},
+        mix={"long": 2, "child": 1, "threaded": 2, "run": 1, "fold": 1},
+        rare={"deaf": 1, "strangled": 1, "host_killer": 1, "run": 1, "fold": 1},
     ),
 )
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

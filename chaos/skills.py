@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from chaos.events import here
 from venom_core.log_format import WORK
@@ -151,6 +152,24 @@ async def host_killer(ctx: TaskContext) -> int:
     with _body(ctx) as token:
         os.kill(os.getpid(), signal.SIGKILL)
         return token
+
+
+@skills.skill
+async def mapped(ctx: TaskContext, item: int, item_index: int) -> int:
+    """One item of a run, which is its own index."""
+    with _body(ctx) as token:
+        if item != item_index or not ctx.task_id.endswith(f".{item_index}"):
+            raise ValueError(f"{ctx.task_id} was given item {item} at {item_index}")
+        await asyncio.sleep(0.08)
+        return token
+
+
+@skills.skill
+async def gathered(ctx: TaskContext, results: list[Any], level: int) -> list[int]:
+    """Folds results to one list in their order; its own token stands before them."""
+    with _body(ctx) as token:
+        values = results if level == 0 else [value for part in results for value in part[1:]]
+        return [token, *values]
 
 
 def _sleep_without_await(seconds: float) -> None:

@@ -18,7 +18,7 @@ import redis
 from chaos.checker import Verdict, judge
 from chaos.events import Recorder
 from chaos.fleet import CALLER, NEXUS, SPORE, Fleet, Node
-from chaos.look import look
+from chaos.look import counts_of, look
 from chaos.mix import USUAL, Plan
 from chaos.server import StormServer
 from venom_core.domain.node import NodeProfile
@@ -59,6 +59,7 @@ class Scenario:
     concurrency: int = 8
     environment: dict[str, str] = field(default_factory=dict)
     share: float = 1.0
+    partitions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +83,12 @@ class Storm:
         # The path of a socket may not be long.
         self._server_folder = tempfile.TemporaryDirectory(prefix="vs")
         self.server = StormServer(Path(self._server_folder.name), scenario.fsync)
-        environment = KEEPS | {"REDIS_URL": self.server.url} | scenario.environment
+        own = {"REDIS_URL": self.server.url, "HIVE_PARTITIONS": str(scenario.partitions)}
+        environment = KEEPS | own | scenario.environment
         arguments = ("--concurrency", str(scenario.concurrency), "--tags", "storm")
         self.fleet = Fleet(folder, environment, self.recorder, arguments)
         self.client = self.server.client()
+        self.space = Keyspace(NAMESPACE, scenario.partitions)
         self._begun_s = 0.0
 
     # ------------------------------------------------------------------------------------- for the weather
@@ -115,7 +118,7 @@ class Storm:
     def leader(self) -> Node | None:
         """The Nexus that leads."""
         with suppress(redis.RedisError):
-            text = self.client.get(Keyspace(NAMESPACE, 1).key(0, "leader"))
+            text = self.client.get(self.space.key(0, "leader"))
             if isinstance(text, bytes):
                 return self.fleet.nodes.get(text.decode().partition("~")[0])
         return None
@@ -175,15 +178,20 @@ class Storm:
     def _joined(self) -> bool:
         """Whether the leases are those of the processes that run, and no others."""
         running = [*self.spores(), *self.fleet.living(NEXUS)]
-        space = Keyspace(NAMESPACE, 1)
+        space = self.space
         names = [node.name for node in running]
         with suppress(redis.RedisError):
             profiles: Any = self.client.hmget(space.key(0, "profile").decode(), [*names, ""])
             epochs = self.client.hmget(space.key(0, "names").decode(), [*names, ""])
-            leases: Any = self.client.zrange(space.key(0, "lease"), 0, -1)
+            leases = [set(self._leases(partition)) for partition in range(space.partitions)]
             pids = [msgspec.msgpack.decode(profile, type=NodeProfile).pid for profile in profiles if profile]
-            return pids == [node.process.pid for node in running] and set(leases) == {*epochs[:-1]}
+            mine = [node.process.pid for node in running]
+            return pids == mine and all(leased == {*epochs[:-1]} for leased in leases)
         return False
+
+    def _leases(self, partition: int) -> list[bytes]:
+        found: Any = self.client.zrange(self.space.key(partition, "lease"), 0, -1)
+        return list(found)
 
     def _revive(self) -> None:
         """A Spore that died of its task comes back, as a supervisor would have it."""
@@ -193,11 +201,8 @@ class Storm:
 
     def _left(self) -> int:
         """How many tasks wait or run; -1 while the server is away."""
-        space = Keyspace(NAMESPACE, 1)
         with suppress(redis.RedisError):
-            counts = self.client.hmget(space.key(0, "count").decode(), ["high", "background"])
-            running: Any = self.client.hlen(space.key(0, "run").decode())
-            return sum(int(count or 0) for count in counts) + int(running)
+            return sum(sum(counts_of(self.client, self.space, number)[:3]) for number in range(self.space.partitions))
         return -1
 
     def _over(self, callers: asyncio.Task[None]) -> bool:
@@ -222,7 +227,7 @@ class Storm:
         for node in self.fleet.nodes.values():
             if node.kind != CALLER and b"Traceback" in (self.fleet.folder / f"{node.name}.log").read_bytes():
                 self.recorder.write("residue", text=f"{node.name} logged a traceback")
-        look(self.client, NAMESPACE, self.recorder)
+        look(self.client, self.space, self.recorder)
 
     def close(self) -> None:
         """End everything."""

@@ -140,6 +140,16 @@ def order_of_levels(script: Script) -> None:
     pair_in_a_claim(script, "bi")
 
 
+def order_within_a_call(script: Script) -> None:
+    script.enqueue("x", "a", "b")
+    script.claim(5, 1, "x", "b", "a", count=3)
+    for token, task_id in enumerate("xba", 1):
+        script.body(task_id, token, "5.1|")
+        script.found(task_id, token=token)
+    script.settle("5.1|", "x", "b", "a")
+    script.counts(3)
+
+
 def order_of_arrival(script: Script) -> None:
     pair_in_a_claim(script, "cc", backwards=True)
 
@@ -235,7 +245,7 @@ BAD: dict[str, tuple[Callable[[Script], None], ...]] = {
     "unclaimed_body": (unclaimed_body,),
     "foreign_result": (foreign_result,),
     "told_otherwise": (told_otherwise,),
-    "order": (order_of_levels, order_of_arrival),
+    "order": (order_of_levels, order_of_arrival, order_within_a_call),
     "reaped_alive": (reaped_alive,),
     "claimed_dead": (claimed_dead,),
     "epoch_twice": (epoch_twice,),

@@ -179,6 +179,18 @@ def a_caller_that_begins_anew(script: Script) -> None:
     script.counts()
 
 
+def two_calls_of_a_caller_under_way_at_once(script: Script) -> None:
+    calls = [script.say("enqueue", "caller-1", lane="brief", level=2, ids=[task_id]) for task_id in "abx"]
+    for call in calls:
+        script.say("ok", "caller-1", op=call, now=script.now)
+    script.claim(5, 1, "x", "b", "a", count=3)
+    for token, task_id in enumerate("xba", 1):
+        script.body(task_id, token, "5.1|")
+        script.found(task_id, token=token)
+    script.settle("5.1|", "x", "b", "a")
+    script.counts(3)
+
+
 def a_torn_last_line(script: Script) -> None:
     plain(script)
     with (script.folder / "spore-1.jsonl").open("a") as file:
@@ -204,5 +216,6 @@ GOOD: tuple[Callable[[Script], None], ...] = (
     a_share_of_a_lower_level_first,
     asked_again_and_found_in_no_order,
     a_caller_that_begins_anew,
+    two_calls_of_a_caller_under_way_at_once,
     a_torn_last_line,
 )

@@ -14,6 +14,7 @@ from tests.chaos.walk import Walker
 from tests.servers import sync_client
 from venom_core.config import Settings
 from venom_core.infrastructure import scripts
+from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.redis_link import RedisLink
 
 
@@ -22,7 +23,7 @@ async def verdict_of_a_walk(settings: Settings, folder: Path, seed: int) -> Verd
     async with RedisLink(settings) as link:
         await Walker(link, settings.hive_namespace, recorder, seed).walk()
     client = sync_client(settings.store_url())
-    look(client, settings.hive_namespace, recorder)
+    look(client, Keyspace(settings.hive_namespace, 1), recorder)
     client.close()
     recorder.close()
     return judge(folder)
