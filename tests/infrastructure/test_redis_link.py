@@ -13,7 +13,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.errors import InvalidSetting, StoreError, StoreRefused, StoreUnavailable
-from venom_core.infrastructure.redis_link import LINES_MAX, RedisLink, foreign_errors
+from venom_core.infrastructure.redis_link import RedisLink, foreign_errors
 
 Start = Callable[..., PrivateServer]
 
@@ -46,6 +46,11 @@ async def refusal(url: str, kind: type[StoreError]) -> str:
     return str(caught.value)
 
 
+def waiting_for(link: RedisLink) -> int:
+    """How many replies are still to come."""
+    return len(link._common.wire._calls) if link._common.wire else 0
+
+
 async def until(met: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not met():  # noqa: ASYNC110 - looks at states of redis-py that announce themselves to nobody
@@ -64,10 +69,11 @@ async def test_connecting_learns_what_the_server_is(link: RedisLink) -> None:
     await link.connect()
 
 
-async def test_two_hundred_coroutines_each_get_their_own_answer_over_few_connections(link: RedisLink) -> None:
+async def test_two_hundred_coroutines_each_get_their_own_answer_over_one_connection(link: RedisLink) -> None:
+    wire = link._common.wire
     answers = await asyncio.gather(*(link.command("ECHO", str(number)) for number in range(200)))
     assert answers == [str(number).encode() for number in range(200)]
-    assert len(link._lines) <= LINES_MAX
+    assert link._common.wire is wire
 
 
 async def test_a_script_runs_by_source_then_by_digest(link: RedisLink, settings: Settings) -> None:
@@ -85,8 +91,9 @@ async def test_a_script_runs_by_source_then_by_digest(link: RedisLink, settings:
 async def test_an_error_of_a_script_is_not_the_stores_fault_and_spoils_no_connection(link: RedisLink) -> None:
     with pytest.raises(ResponseError, match="mine"):
         await link.evaluate("return redis.error_reply('MINE mine')", [], [])
+    wire = link._common.wire
     assert await link.command("ECHO", "next") == b"next"
-    assert len(link._lines) == 1
+    assert link._common.wire is wire
 
 
 async def test_an_argument_that_redis_does_not_know_is_refused_before_it_is_sent(link: RedisLink) -> None:
@@ -230,16 +237,17 @@ def test_after_a_restart_the_first_command_uses_a_new_connection(
 
     async def scenario() -> None:
         async with linked(server.url) as link:
-            (line,) = link._lines
+            wire = link._common.wire
+            assert wire is not None
             server.kill()
-            await until(lambda: line._reader is None or line._reader.at_eof())
+            await until(lambda: not wire.usable)
             for _ in range(2):
                 with pytest.raises(StoreUnavailable, match="cannot be reached"):
                     await link.command("PING")
             if not loopback:
                 server.restart()
                 assert await link.command("PING") == b"PONG"
-                assert len(link._lines) == 1
+                assert link._common.wire is not wire
 
     run(scenario())
 
@@ -248,7 +256,7 @@ async def test_a_command_in_flight_when_the_store_dies_fails_at_once(private_ser
     async with linked(private_server.url) as link:
         private_server.stall()
         waiting = asyncio.create_task(link.command("PING"))
-        await until(lambda: not link._idle)
+        await until(lambda: waiting_for(link) == 1)
         private_server.kill()
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
             await waiting
@@ -275,7 +283,7 @@ async def test_a_cancelled_command_leaves_no_reply_for_the_next(private_server: 
     async with linked(private_server.url) as link:
         private_server.stall()
         waiting = asyncio.create_task(link.command("ECHO", "cancelled"))
-        await until(lambda: not link._idle)
+        await until(lambda: waiting_for(link) == 1)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
@@ -288,7 +296,7 @@ async def test_closing_during_a_command_ends_it(private_server: PrivateServer) -
     await link.connect()
     private_server.stall()
     waiting = asyncio.create_task(link.command("PING"))
-    await until(lambda: not link._idle)
+    await until(lambda: waiting_for(link) == 1)
     await link.close()
     with pytest.raises(StoreUnavailable):
         await waiting

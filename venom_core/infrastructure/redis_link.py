@@ -11,37 +11,31 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Self
 
-import hiredis
 import redis
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ResponseError
 
 from venom_core.config import Settings
 from venom_core.errors import StoreRefused, StoreUnavailable
+from venom_core.infrastructure.line import Argument, Line
 from venom_core.infrastructure.redis_address import parse_address
 from venom_core.infrastructure.redis_errors import foreign_errors, translate
 from venom_core.infrastructure.redis_pools import Pools
 from venom_core.infrastructure.redis_server import ServerFacts, judge_server, read_hello, read_info
 
-__all__ = ["RedisLink", "foreign_errors", "translate"]
+__all__ = ["Argument", "RedisLink", "foreign_errors", "translate"]
 
 COMMAND_TIMEOUT_S = 10.0
 BLOCK_MARGIN_S = 5.0
 CLIENT_CONNECTIONS_MAX = 8
 LISTENERS_MAX = 32
-LINES_MAX = 16
-
-Argument = str | bytes | int | float
 
 
 class RedisLink:
     """The connections of one process to one store, used from one event loop.
 
-    `command`, `evalsha` and `evaluate` are the fast way, for any number of coroutines at once: at most 16
-    connections, each packing with hiredis and holding one timer a call. That costs a quarter of the CPU
-    of `client.execute_command` for a call with a thousand arguments.
+    `command`, `evalsha` and `evaluate` are the fast way, for any number of coroutines at once: they share one line,
+    on which nobody waits for another's reply.
     """
 
     def __init__(self, settings: Settings, *, command_timeout_s: float = COMMAND_TIMEOUT_S) -> None:
@@ -58,9 +52,8 @@ class RedisLink:
         self._client = self._pools.client(command_timeout_s, CLIENT_CONNECTIONS_MAX)
         self._listener = self._pools.client(None, LISTENERS_MAX)
         self._blocking: list[Redis] = []
-        self._lines: list[AbstractConnection] = []
-        self._idle: list[AbstractConnection] = []
-        self._room = asyncio.Semaphore(LINES_MAX)
+        self._common = self._line()
+        self._lines: list[Line] = []
         self._open = False
 
     async def __aenter__(self) -> Self:
@@ -98,8 +91,8 @@ class RedisLink:
         """Close every connection of this event loop; safe to call twice. A closed link can connect again."""
         self._open = False
         blocking, self._blocking = self._blocking, []
-        for line in self._lines:
-            await line.disconnect(nowait=True)
+        for line in (self._common, *self._lines):
+            await line.close()
         for client in (self._client, self._listener, *blocking):
             await client.aclose()
         await self._pools.close()
@@ -146,45 +139,7 @@ class RedisLink:
             redis.exceptions.ResponseError: the command is wrong, or the script raised.
         """
         self._require_open()
-        async with self._room:
-            line = self._idle.pop() if self._idle else self.own_line()
-            try:
-                return await self.ask(line, self._timeout_s, *args)
-            finally:
-                self._idle.append(line)
-
-    async def ask(self, line: AbstractConnection, timeout_s: float, *args: Argument) -> Any:
-        """Send one command over a given line and return its reply; a line that failed is connected anew next time.
-
-        Raises what `command` raises.
-        """
-        return (await self.ask_in_turn(line, timeout_s, args))[0]
-
-    async def ask_in_turn(
-        self, line: AbstractConnection, timeout_s: float, *commands: tuple[Argument, ...]
-    ) -> list[Any]:
-        """Send commands at once, to be run one after the other; `timeout_s` is for all their replies.
-
-        Raises what `command` raises, also if only one of them failed.
-        """
-        packed = b"".join(hiredis.pack_command(args) for args in commands)  # type: ignore[arg-type]  # its stub means any number of arguments
-        replies: list[Any] = []
-        try:
-            async with asyncio.timeout(timeout_s):
-                if not _usable(line):
-                    await line.disconnect(nowait=True)
-                    await line.connect()  # type: ignore[no-untyped-call]  # redis-py says no type
-                await line.send_packed_command(packed, check_health=False)
-                for _ in commands:
-                    replies.append(await line.read_response())  # noqa: PERF401 - how many came is needed below
-                return replies
-        except BaseException as error:
-            # An error that is the last reply leaves the line as good as before.
-            if not isinstance(error, ResponseError) or len(replies) < len(commands) - 1:
-                await line.disconnect(nowait=True)
-            if ours := translate(error, self.place):
-                raise ours from error
-            raise
+        return (await self._common.ask(self._timeout_s, args))[0]
 
     async def listen(self, channel: str) -> AsyncIterator[bytes | None]:
         """Messages of one channel on a line of its own, for ever; first a None, once the subscription stands.
@@ -193,24 +148,27 @@ class RedisLink:
             StoreUnavailable: the line was lost; what was said meanwhile is lost too.
         """
         line = self.own_line()
+        heard: asyncio.Queue[bytes | None] = asyncio.Queue()
         try:
-            await self.ask(line, self._timeout_s, "SUBSCRIBE", channel)
+            await line.subscribe(self._timeout_s, channel, heard.put_nowait, lambda: heard.put_nowait(None))
             yield None
-            while True:
-                with foreign_errors(self.place):
-                    _, _, data = await line.read_response()
+            while (data := await heard.get()) is not None:
                 yield data
+            raise StoreUnavailable(f"{self.place} is not heard any more on {channel}; subscribe again.")
         finally:
-            await line.disconnect(nowait=True)
+            await line.close()
             if line in self._lines:
                 self._lines.remove(line)
 
-    def own_line(self) -> AbstractConnection:
-        """A connection for one user at a time, for `ask`; it closes with the link."""
+    def own_line(self) -> Line:
+        """A connection for one user, for what blocks; it closes with the link."""
         self._require_open()
-        line = self._pools.line()
+        line = self._line()
         self._lines.append(line)
         return line
+
+    def _line(self) -> Line:
+        return Line(self._pools.line(), self.place, follows_master=bool(self.address.service))
 
     def _require_open(self) -> None:
         if not self._open:
@@ -222,9 +180,3 @@ class RedisLink:
             return read_info(await self.command("INFO"))
         except StoreRefused:
             return read_hello(await self.command("HELLO"))
-
-
-def _usable(line: AbstractConnection) -> bool:
-    """Open, and not closed by the server meanwhile: a transport of uvloop raises RuntimeError if written to then."""
-    reader, writer = line._reader, line._writer  # noqa: SLF001 - redis-py has no public look that costs nothing
-    return reader is not None and writer is not None and not reader.at_eof() and not writer.is_closing()

@@ -19,7 +19,6 @@ class WakeLists:
     """Blocks on wake lists over a line of its own; several who block at once take turns."""
 
     def __init__(self, link: RedisLink) -> None:
-        self._link = link
         self._line = link.own_line()
         self._one_at_a_time = asyncio.Lock()
 
@@ -42,7 +41,7 @@ class WakeLists:
             commands.append(command)
         async with self._one_at_a_time:
             try:
-                popped, *replies = await self._link.ask_in_turn(self._line, block_s + MARGIN_S, *commands)
+                popped, *replies = await self._line.ask(block_s + MARGIN_S, *commands, exclusive=True)
             except NoScriptError:
                 return None, None
         return None if popped is None else popped[0], replies[0] if replies else None
