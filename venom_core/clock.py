@@ -7,9 +7,12 @@ records and measures waits on one machine.
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 
 class Clock:
@@ -22,6 +25,20 @@ class Clock:
     def monotonic_s(self) -> float:
         """Seconds on a clock that never goes back."""
         return time.monotonic()
+
+    def lasting_s(self) -> float:
+        """Seconds on a clock that never goes back, is never set, and goes on while the machine sleeps."""
+        return _lasting_s()
+
+
+def _lasting() -> Callable[[], float]:
+    """`time.monotonic` stands still in the sleep of a machine, where another clock is to be had."""
+    if sys.platform == "win32":
+        return time.monotonic
+    return partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+_lasting_s = _lasting()
 
 
 @dataclass
@@ -37,6 +54,10 @@ class ManualClock(Clock):
 
     def monotonic_s(self) -> float:
         """The held monotonic time in seconds."""
+        return self.elapsed_s
+
+    def lasting_s(self) -> float:
+        """The same."""
         return self.elapsed_s
 
     def advance(self, seconds: float) -> None:

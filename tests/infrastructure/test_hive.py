@@ -53,6 +53,15 @@ async def test_a_machine_whose_clock_is_wrong_knows_the_time_of_redis(settings: 
     await hive.close()
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_that_is_set_while_the_hive_is_open_changes_nothing(settings: Settings, hours: int) -> None:
+    clock = ShiftedClock(0)
+    hive = await Hive.connect(settings, clock)
+    clock.jump(hours * 3_600)
+    assert abs(hive.now_ms() - Clock().now_ms()) < 60_000
+    await hive.close()
+
+
 async def test_the_tokens_of_the_settings_seal_and_open(settings: Settings) -> None:
     old = await Hive.connect(altered(settings, nexus_shared_token=OLD), Clock())
     new = await Hive.connect(altered(settings, nexus_shared_token=TOKEN, nexus_shared_token_previous=OLD), Clock())

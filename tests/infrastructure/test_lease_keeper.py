@@ -148,6 +148,16 @@ async def test_a_wrong_clock_is_set_right_by_the_store(stores: Stores, hours: in
     await node.keeper.leave(clean=True)
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_clock_that_is_set_between_two_heartbeats_changes_nothing(stores: Stores, hours: int) -> None:
+    clock = ShiftedClock(0)
+    node = Node(stores, Rhythm(heartbeat_s=600, lease_s=1_800), clock)
+    await node.keeper.join()
+    clock.jump(hours * 3_600)
+    assert abs(node.keeper.store_now_ms() - Clock().now_ms()) < 60_000
+    await node.keeper.leave(clean=True)
+
+
 async def test_leaving_ends_the_thread_and_the_lease(stores: Stores) -> None:
     node = Node(stores)
     await node.keeper.leave(clean=True)

@@ -81,7 +81,7 @@ class Hive:
             rhythm=Rhythm(settings.hive_heartbeat_interval, settings.hive_lease),
             upkeep=Upkeep(tasks, nodes, seal, keep),
             clock=clock,
-            ahead_ms=int(seconds) * 1000 + int(micros) // 1000 - clock.now_ms(),
+            ahead_ms=int(seconds) * 1000 + int(micros) // 1000 - round(clock.lasting_s() * 1000),
         )
 
     async def close(self) -> None:
@@ -89,8 +89,8 @@ class Hive:
         await self.link.close()
 
     def now_ms(self) -> int:
-        """Redis' present time as compared when connecting, whatever this machine's clock says."""
-        return self.clock.now_ms() + self.ahead_ms
+        """Redis' present time as compared when connecting, whatever this machine's clock says or is set to since."""
+        return round(self.clock.lasting_s() * 1000) + self.ahead_ms
 
     async def node_names(self) -> dict[int, str]:
         """Names of the nodes by epoch of their newest incarnation."""

@@ -84,7 +84,7 @@ class LeaseKeeper:
         lease_ms = round(self._rhythm.lease_s * 1000)
         joined = await self._nodes.join(self._profile, lease_ms)
         self.epoch, self.older_epoch = joined.epoch, joined.older_epoch
-        self.ahead_ms = joined.now_ms - self._clock.now_ms()
+        self.ahead_ms = joined.now_ms - round(self._clock.lasting_s() * 1000)
         partitions, now = range(self._nodes.keyspace.partitions), self._clock.monotonic_s()
         self._steady_since, self._last_beat = dict.fromkeys(partitions, now), dict.fromkeys(partitions, now)
         if self._thread is None:
@@ -108,8 +108,8 @@ class LeaseKeeper:
             await self._nodes.leave(self.epoch, self._profile.name, clean=clean)
 
     def store_now_ms(self) -> int:
-        """Redis' present time as last compared; right even if this machine's clock is an hour wrong."""
-        return self._clock.now_ms() + self.ahead_ms
+        """Redis' present time as last compared; right even if this machine's clock is an hour wrong, or is set now."""
+        return round(self._clock.lasting_s() * 1000) + self.ahead_ms
 
     def _beat_on(self, loop: asyncio.AbstractEventLoop) -> None:
         client = self._link.sync_client(max(self._rhythm.heartbeat_s, 0.2), self._count_connection)
@@ -158,7 +158,7 @@ class LeaseKeeper:
                 reply = client.eval(call.source, len(call.keys), *call.keys, *call.args)
         self._last_beat[partition] = now
         beat = Beat.parse(partition, reply)
-        self.ahead_ms = beat.now_ms - self._clock.now_ms()
+        self.ahead_ms = beat.now_ms - round(self._clock.lasting_s() * 1000)
         if self._beaten_over.get(partition) == self._connections:
             return beat
         self._beaten_over[partition] = self._connections
