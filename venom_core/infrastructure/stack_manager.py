@@ -31,6 +31,8 @@ COMPOSE_BYTES_MAX = 1_048_576
 LOG_LINES_MAX = 10_000
 DEPLOY_TIMEOUT_S, CHANGE_TIMEOUT_S, LOOK_TIMEOUT_S = 900.0, 180.0, 60.0
 DEFAULT_STACK = "venom-hive"
+# Of the file that a whole hive is deployed from, only the store that listens on this machine.
+DEFAULT_SERVICE = "redis-dev"
 COMPOSE_FILE, PROJECT_FILE = "docker-compose.yml", "project"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -143,7 +145,7 @@ class StackManager:
 
     # ------------------------------------------------------------------------------------------------- deeds
 
-    def _deploy(self, content: Any, name: Any, project: Any, variables: dict[str, str]) -> str:
+    def _deploy(self, content: Any, name: Any, project: Any, variables: dict[str, str], *services: str) -> str:
         data = _checked_content(content)
         stack = self._stack(name, project or name)
         fresh = not stack.folder.exists()
@@ -162,7 +164,8 @@ class StackManager:
                 with suppress(OSError):
                     stack.folder.rmdir()
         (stack.folder / PROJECT_FILE).write_text(stack.project, encoding="utf-8")
-        self._run(stack.arguments("up", "--detach", "--remove-orphans"), stack.folder, DEPLOY_TIMEOUT_S, variables)
+        wanted = stack.arguments("up", "--detach", "--remove-orphans", *services)
+        self._run(wanted, stack.folder, DEPLOY_TIMEOUT_S, variables)
         log.info("deployed stack %s as project %s", stack.name, stack.project)
         return f"Stack {stack.name} is deployed (project {stack.project}, {stack.file})."
 
@@ -177,13 +180,14 @@ class StackManager:
             raise StackError('REDIS_PASSWORD holds ", \\ or a control character, which the store cannot be given')
         content = files("venom_core.infrastructure").joinpath(COMPOSE_FILE).read_text(encoding="utf-8")
         variables = {"REDIS_PASSWORD": password, "REDIS_PORT": str(settings.redis_port)}
-        done = self._deploy(content, DEFAULT_STACK, DEFAULT_STACK, variables)
+        done = self._deploy(content, DEFAULT_STACK, DEFAULT_STACK, variables, DEFAULT_SERVICE)
         return f"{done} Its store listens on 127.0.0.1:{settings.redis_port} and wants your REDIS_PASSWORD."
 
     def _destroy(self, name: Any, project: Any, *, volumes: bool, folder: bool) -> str:
         stack = self._known(name, project)
         options = ["--remove-orphans", *(["--volumes"] if volumes else [])]
-        self._run(stack.arguments("down", *options), stack.folder, CHANGE_TIMEOUT_S)
+        # What a profile switched on is ended as well.
+        self._run(stack.arguments("--profile", "*", "down", *options), stack.folder, CHANGE_TIMEOUT_S)
         if folder:
             shutil.rmtree(stack.folder)
         log.info("destroyed stack %s of project %s", stack.name, stack.project)
@@ -247,7 +251,8 @@ class StackManager:
         """What compose printed, without the hive's secrets; so is the `StackError` it raises."""
         settings = self._loaded()
         if variables is None:
-            variables = {} if settings.redis_password else {"REDIS_PASSWORD": _ANY_PASSWORD}
+            given = settings.redis_password
+            variables = {"REDIS_PASSWORD": given.get_secret_value() if given else _ANY_PASSWORD}
         within_s = self._timeout_s or timeout_s
         try:
             printed = self._compose.run(arguments, folder=folder, timeout_s=within_s, variables=variables)
