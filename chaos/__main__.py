@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import secrets
 import shutil
 import signal
@@ -26,6 +27,7 @@ TASKS_PER_S = 500
 def main() -> int:
     """The command; 1 if a rule was broken."""
     chosen = _parse()
+    logging.getLogger("venom").setLevel(logging.ERROR)  # the nodes log for themselves; this process only looks on
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process of a storm is left behind
     if chosen.figures:
         figures.show(chosen.figures)

@@ -6,14 +6,15 @@ It may be killed at any moment and started again: its ids and contents are the s
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-import time
+from pathlib import Path
 
 import msgspec
 
 from chaos import mutants, recording
-from chaos.events import here
-from chaos.mix import Chunk, Plan, chunks
+from chaos.events import HISTORY, here, wall_us
+from chaos.mix import Chunk, Plan, begun_us, chunks
 from chaos.run_caller import run_through
 from venom_core.config import Settings
 from venom_core.errors import StoreError, UnknownTask
@@ -21,7 +22,8 @@ from venom_core.event_loop import run
 from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_core.infrastructure.message_broker import MessageBroker
 
-PAUSE_S = 0.1
+PAUSE_S, POLL_S = 0.1, 0.02
+US = 1_000_000
 WAITS_S = 600.0
 
 
@@ -34,9 +36,12 @@ class Caller:
 
     async def work(self) -> None:
         """Everything in the plan; hear how the first task of each chunk ended, and the answers of runs."""
+        folder = Path(os.environ[HISTORY])
+        while not (begun := begun_us(folder)):  # noqa: ASYNC110 - another process says it
+            await asyncio.sleep(POLL_S)
         async with asyncio.TaskGroup() as group:
             for chunk in chunks(self._plan):
-                await asyncio.sleep(max(self._plan.begun + chunk.at_s - time.time(), 0))
+                await asyncio.sleep(max((begun - wall_us()) / US + chunk.at_s, 0))
                 if chunk.run_id:
                     group.create_task(run_through(self._skill, chunk))
                     continue

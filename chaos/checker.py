@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos import rules, run_rules
+from chaos import hive_rules, rules, run_rules
 from chaos.history import gather
 from chaos.lives import TAKEN, History
 
@@ -50,8 +50,9 @@ def _all(history: History) -> Iterator[tuple[str, str]]:
         yield "unreadable", line
     for line in history.residue:
         yield "residue", line
-    yield from rules.of_counters(history)
-    yield from rules.of_nodes(history)
+    yield from hive_rules.of_counters(history)
+    yield from hive_rules.of_nodes(history)
+    yield from hive_rules.of_memory(history)
     yield from run_rules.of_runs(history)
     for rule, task_id, sentence in rules.of_claims(history):
         yield rule, f"{task_id} {sentence}"
@@ -79,6 +80,7 @@ def _figures(history: History) -> dict[str, int]:
         "runs taken up again": sum(run.resumed for run in history.runs.values()),
         "undone": sum(life.level >= 0 and not life.mark and not life.acked for life in lives),
         "blows": len(history.blows),
+        **hive_rules.growth(history),
     }
 
 

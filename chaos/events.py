@@ -50,6 +50,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     blow      text: what the suite did
     found     ids, marks (status letter or "-"), sums, tokens, tries ("attempt.crashes"): what is in Redis at the end
     counts    sums: the counters in Redis, in the order of `TaskStore.stats`
+    memory    text: before or after, ids, sums: keys and their bytes, number: bytes of data in the server,
+              fences, tokens: processes and their resident bytes
     residue   text: what is in Redis and should not be
     """
 

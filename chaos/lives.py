@@ -133,6 +133,14 @@ class Run(msgspec.Struct, gc=False):
     joined: int = -1
 
 
+class Weight(msgspec.Struct, gc=False):
+    """An idle hive at one moment, in bytes: each key, the server's data in all, and each process by name and id."""
+
+    keys: dict[str, int]
+    server: int
+    processes: dict[str, int]
+
+
 class History:
     """What all processes said."""
 
@@ -140,6 +148,7 @@ class History:
         self.lives: dict[str, Life] = {}
         self.nodes: dict[int, Node] = {}
         self.runs: dict[str, Run] = {}
+        self.weights: dict[str, Weight] = {}
         self.takes: list[Take] = []
         self.claims: list[Claimed] = []
         self.windows: list[tuple[int, int]] = []

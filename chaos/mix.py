@@ -5,11 +5,15 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from chaos.events import wall_us
 from venom_core.domain.run import item_ids
+
+BEGUN = "begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +59,28 @@ USUAL = {"brief": 20, "urgent": 10, "nap": 8, "flaky": 4, "hopeless": 1, "later"
 class Plan(msgspec.Struct, frozen=True):
     """What one caller does: so many tasks in about so many seconds, with ids that begin alike.
 
-    `mix`: kind -> weight; `rare`: kind -> how many chunks of it there are among the others, in all. `begun`: when
-    (seconds of this machine's clock), so that a caller that begins anew does not take all the time again.
+    `mix`: kind -> weight; `rare`: kind -> how many chunks of it there are among the others, in all.
     """
 
     prefix: str
     seed: str
     tasks: int
     seconds: float
-    begun: float
     mix: dict[str, int]
     rare: dict[str, int] = {}
+
+
+def begin(folder: Path) -> None:
+    """Callers may begin now; also one that begins anew reckons from this moment."""
+    partial = folder / "begun.tmp"
+    partial.write_text(str(wall_us()))
+    partial.rename(folder / BEGUN)
+
+
+def begun_us(folder: Path) -> int:
+    """When callers began, in µs of true time; 0 if they may not yet."""
+    path = folder / BEGUN
+    return int(path.read_text()) if path.exists() else 0
 
 
 @dataclass(frozen=True, slots=True)

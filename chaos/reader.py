@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from chaos.events import Event, read
-from chaos.lives import NEVER, TAKEN, Body, Claimed, Free, Heard, History, Take
+from chaos.lives import NEVER, TAKEN, Body, Claimed, Free, Heard, History, Take, Weight
 
 FORCED = 1
 _CALLS = frozenset({"enqueue", "claim", "settle", "take", "cancel", "join"})
@@ -197,6 +197,10 @@ class Reader:
 
     def _on_joined(self, event: Event) -> None:
         self._history.run(event.text).joined = event.count
+
+    def _on_memory(self, event: Event) -> None:
+        keys, processes = zip(event.ids, event.sums, strict=True), zip(event.fences, event.tokens, strict=True)
+        self._history.weights[event.text] = Weight(dict(keys), event.number, dict(processes))
 
     def _on_found(self, event: Event) -> None:
         for task_id, mark, found, token, tries in zip(

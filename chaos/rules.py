@@ -1,16 +1,14 @@
-"""What must hold of every history, rule by rule; each gives the sentences about what breaks it.
+"""What must hold of every task and of every claim, rule by rule; each gives the sentences about what breaks it.
 
 A rule never accuses on a maybe: where the history does not know whether a call was carried out, both are allowed.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from chaos.lives import CRASHED, ENDS, RETRIED, TAKEN, Free, History, Hold, Life, Node, all_frees
+from chaos.lives import CRASHED, ENDS, RETRIED, TAKEN, Free, History, Hold, Life, all_frees
 
 Fault = tuple[str, str]
 SHARE = 32
@@ -160,46 +158,3 @@ class _Before:
         sent, order = self._sent.get(caller, 0), self._order.get(call, 0)
         self._sent[caller], self._order[call] = max(sent, life.sent), max(order, life.order)
         return life.stored < sent or life.order < order
-
-
-def of_nodes(history: History) -> Iterator[Fault]:
-    """Leases: nobody is reaped alive, nobody claims after that, no epoch is given twice."""
-    for epoch, node in history.nodes.items():
-        node.renewed.sort()
-        if node.joins > 1:
-            yield "epoch_twice", f"epoch {epoch} was given {node.joins} times"
-    reaped: dict[int, int] = {}
-    for take in history.takes:
-        if take.forced or not take.sure:
-            continue
-        reaped[take.epoch] = min(take.until, reaped.get(take.epoch, take.until))
-        known = history.nodes.get(take.epoch)
-        if known is not None and (alive_ms := _alive_until(history, known, take.since)) * 1000 > take.until:
-            late = alive_ms - take.until // 1000
-            yield "reaped_alive", f"epoch {take.epoch} was reaped {late} ms before its lease ended"
-    for claim in history.claims:
-        if claim.epoch in reaped and claim.now * 1000 > reaped[claim.epoch] and not history.windows:
-            yield "claimed_dead", f"epoch {claim.epoch} claimed {len(claim.ids)} tasks after it was reaped"
-
-
-def _alive_until(history: History, node: Node, at: int) -> int:
-    """The ms until which a lease surely ran, as seen at a moment (µs); 0 if somebody may have ended it."""
-    place = bisect_right(node.renewed, at // 1000 - 1)
-    if not place or not node.lease_ms or (node.fenced and node.fenced <= at):
-        return 0
-    last = node.renewed[place - 1]
-    return last + node.lease_ms if history.sure(last * 1000, at) else 0
-
-
-def of_counters(history: History) -> Iterator[Fault]:
-    """The counters in Redis say what is in Redis."""
-    if not history.counts:
-        yield "counters", "were not looked at"
-        return
-    high, background, running, _dead, *ended = history.counts
-    if (high, background, running) != (0, 0, 0):
-        yield "counters", f"say {high}+{background} pending and {running} running when all has ended"
-    marks = Counter(life.mark for life in history.lives.values())
-    found = [marks[mark] for mark in "cfxq"]
-    if ended != found:
-        yield "counters", f"say {ended} completed, failed, cancelled, quarantined; there are {found}"

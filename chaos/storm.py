@@ -6,8 +6,8 @@ import asyncio
 import random
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ import redis
 from chaos.checker import Verdict, judge
 from chaos.events import Recorder
 from chaos.fleet import CALLER, NEXUS, SPORE, Fleet, Node
-from chaos.look import counts_of, look
-from chaos.mix import USUAL, Plan
+from chaos.look import counts_of, look_at_ends, look_at_rest
+from chaos.memory import burst, forget, hive_of, weigh
+from chaos.mix import USUAL, Plan, begin
 from chaos.server import StormServer
+from venom_core.config import Settings
 from venom_core.domain.node import NodeProfile
+from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.keys import Keyspace
 
 NAMESPACE = "storm"
@@ -88,6 +91,8 @@ class Storm:
         arguments = ("--concurrency", str(scenario.concurrency), "--tags", "storm")
         self.fleet = Fleet(folder, environment, self.recorder, arguments)
         self.client = self.server.client()
+        given = {name.lower(): value for name, value in environment.items() if name.startswith("HIVE_")}
+        self._settings = Settings.load(**given, redis_url=self.server.url)
         self.space = Keyspace(NAMESPACE, scenario.partitions)
         self._begun_s = 0.0
 
@@ -139,20 +144,35 @@ class Storm:
         for number in range(CALLERS):
             self.fleet.caller(self._plan(number))
         await self._until(self._joined)
+        async with self._idle("before") as hive:
+            await burst(hive, self._settings)
+        begin(self.fleet.folder)
         self._begun_s = time.monotonic()
         callers = asyncio.create_task(self._callers())
         await self.scenario.weather(self)
         await self._calm()
-        if not await self._until(lambda: self._over(callers)):
-            self.recorder.write("residue", text=f"nothing ended for {STANDSTILL_S:g} s of calm")
-            callers.cancel()
+        async with self._idle("after", lambda: self._over(callers)):
+            pass
+        callers.cancel()
         await self._leave()
+
+    @asynccontextmanager
+    async def _idle(self, when: str, met: Callable[[], bool] | None = None) -> AsyncIterator[Hive]:
+        """After the block, and once all that is to end has: note how, have it forgotten, and weigh what is left."""
+        async with hive_of(self._settings, self.recorder) as hive:
+            yield hive
+            if not await self._until(met or (lambda: self._left() == 0)):
+                self.recorder.write("residue", text=f"nothing ended for {STANDSTILL_S:g} s of calm")
+            look_at_ends(self.client, self.space, self.recorder)
+            await forget(hive, self.client)
+            nodes = [*self.spores(), *self.fleet.living(NEXUS)]
+            weigh(self.client, self.space, nodes, self.recorder, when)
 
     def _plan(self, number: int) -> Plan:
         scenario, scale = self.scenario, self.scale
         tasks = max(round(scale.tasks * scenario.share / CALLERS), 1)
         seed = scale.seed + scenario.name
-        return Plan(f"c{number}", seed, tasks, self.seconds * 0.9, time.time(), USUAL | scenario.mix, scenario.rare)
+        return Plan(f"c{number}", seed, tasks, self.seconds * 0.9, USUAL | scenario.mix, scenario.rare)
 
     async def _callers(self) -> None:
         """Who dies in the middle begins anew."""
@@ -225,9 +245,9 @@ class Storm:
         for node in late:
             self.recorder.write("residue", text=f"{node.name} did not leave when it was told to")
         for node in self.fleet.nodes.values():
-            if node.kind != CALLER and b"Traceback" in (self.fleet.folder / f"{node.name}.log").read_bytes():
+            if b"Traceback" in (self.fleet.folder / f"{node.name}.log").read_bytes():
                 self.recorder.write("residue", text=f"{node.name} logged a traceback")
-        look(self.client, self.space, self.recorder)
+        look_at_rest(self.client, self.space, self.recorder)
 
     def close(self) -> None:
         """End everything."""

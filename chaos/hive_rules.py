@@ -1,0 +1,99 @@
+"""What must hold of a hive as a whole: leases, counters, and what it holds in memory when it is idle again."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterator
+
+from chaos.lives import History, Node, Weight
+
+Fault = tuple[str, str]
+MIB = 1024 * 1024
+# What may differ between two idle hives: names and numbers are longer, reply lists of a last settle.
+KEY_BYTES_MORE = 8_192
+# Buffers and tables of the server that grow with use and stay; measured: see docs/reliability.md.
+SERVER_BYTES_MORE = 1 * MIB
+# What an allocator keeps of the busiest moment.
+PROCESS_BYTES_MORE = 32 * MIB
+
+
+def of_nodes(history: History) -> Iterator[Fault]:
+    """Leases: nobody is reaped alive, nobody claims after that, no epoch is given twice."""
+    for epoch, node in history.nodes.items():
+        node.renewed.sort()
+        if node.joins > 1:
+            yield "epoch_twice", f"epoch {epoch} was given {node.joins} times"
+    reaped: dict[int, int] = {}
+    for take in history.takes:
+        if take.forced or not take.sure:
+            continue
+        reaped[take.epoch] = min(take.until, reaped.get(take.epoch, take.until))
+        known = history.nodes.get(take.epoch)
+        if known is not None and (alive_ms := _alive_until(history, known, take.since)) * 1000 > take.until:
+            late = alive_ms - take.until // 1000
+            yield "reaped_alive", f"epoch {take.epoch} was reaped {late} ms before its lease ended"
+    for claim in history.claims:
+        if claim.epoch in reaped and claim.now * 1000 > reaped[claim.epoch] and not history.windows:
+            yield "claimed_dead", f"epoch {claim.epoch} claimed {len(claim.ids)} tasks after it was reaped"
+
+
+def _alive_until(history: History, node: Node, at: int) -> int:
+    """The ms until which a lease surely ran, as seen at a moment (µs); 0 if somebody may have ended it."""
+    place = bisect_right(node.renewed, at // 1000 - 1)
+    if not place or not node.lease_ms or (node.fenced and node.fenced <= at):
+        return 0
+    last = node.renewed[place - 1]
+    return last + node.lease_ms if history.sure(last * 1000, at) else 0
+
+
+def of_counters(history: History) -> Iterator[Fault]:
+    """The counters in Redis say what is in Redis."""
+    if not history.counts:
+        yield "counters", "were not looked at"
+        return
+    high, background, running, _dead, *ended = history.counts
+    if (high, background, running) != (0, 0, 0):
+        yield "counters", f"say {high}+{background} pending and {running} running when all has ended"
+    marks = Counter(life.mark for life in history.lives.values())
+    found = [marks[mark] for mark in "cfxq"]
+    if ended != found:
+        yield "counters", f"say {ended} completed, failed, cancelled, quarantined; there are {found}"
+
+
+def of_memory(history: History) -> Iterator[Fault]:
+    """When all is forgotten, hive and server hold what they held before the storm, and so does who lived through it."""
+    if "before" not in history.weights:
+        return
+    if "after" not in history.weights:
+        yield "memory", "was not looked at after the storm"
+        return
+    before, after = history.weights["before"], history.weights["after"]
+    if other := sorted(before.keys.keys() ^ after.keys.keys()):
+        yield "memory", f"keys that were there only before the storm, or only after it: {', '.join(other[:5])}"
+    for key, size in after.keys.items():
+        if size - before.keys.get(key, size) > KEY_BYTES_MORE:
+            yield "memory", f"{key} has grown from {before.keys[key]:,} to {size:,} bytes"
+    if after.server - before.server > SERVER_BYTES_MORE:
+        yield "memory", f"the idle server held {before.server:,} bytes, and {after.server:,} after the storm"
+    for name, more in _grown(before, after):
+        if more > PROCESS_BYTES_MORE:
+            yield "memory", f"{name} has grown by {more:,} bytes"
+
+
+def _grown(before: Weight, after: Weight) -> Iterator[tuple[str, int]]:
+    """By how many bytes each process has grown that was there both times."""
+    for name, size in after.processes.items():
+        if name in before.processes:
+            yield name, size - before.processes[name]
+
+
+def growth(history: History) -> dict[str, int]:
+    """Figures: KiB more in the server, and in the process that grew most; nothing for a process if none lived on."""
+    if len(history.weights) < 2:
+        return {}
+    before, after = history.weights["before"], history.weights["after"]
+    found = {"KiB more in the idle server": (after.server - before.server) // 1024}
+    if processes := [more for _, more in _grown(before, after)]:
+        found["KiB more in a process"] = max(processes) // 1024
+    return found
