@@ -16,6 +16,8 @@ from venom_core.errors import InvalidSetting, StoreError, StoreRefused, StoreUna
 from venom_core.infrastructure.redis_link import RedisLink, foreign_errors
 
 Start = Callable[..., PrivateServer]
+# Of a connection of one machine with itself, on both sides together.
+MORE_THAN_BUFFERS_HOLD = 64 * 1024 * 1024
 
 
 @pytest.fixture
@@ -226,6 +228,26 @@ async def test_a_store_that_may_lose_tasks_is_warned_about(start: Start, caplog:
     with caplog.at_level(logging.WARNING, logger="venom.store"):
         async with linked(risky.url):
             assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_what_was_given_up_before_it_was_delivered_is_not_carried_out(
+    start: Start, run: Callable[[Awaitable[None]], None]
+) -> None:
+    server = start(loopback=True)
+
+    async def scenario() -> None:
+        async with linked(server.url, command_timeout_s=1.5) as link:
+            server.stall()
+            with pytest.raises(StoreUnavailable, match="did not answer in time"):
+                await link.command("SET", "given-up", b"x" * MORE_THAN_BUFFERS_HOLD)
+            server.resume()
+            async with asyncio.timeout(20):
+                while (await link.command("CLIENT", "LIST")).count(b"\n") > 1:  # noqa: ASYNC110 - the server tells nobody
+                    await asyncio.sleep(0.01)
+            assert await link.command("EXISTS", "given-up") == 0
+
+    run(scenario())
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])

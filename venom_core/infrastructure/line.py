@@ -8,6 +8,9 @@ protocol of our own, because the streams and timers that redis-py holds for each
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +29,8 @@ _SILENT = "Timeout reading from the server"
 _CLOSED = "Connection closed by the server"
 # What a master says that is none any more; the Sentinel knows who is.
 _DEMOTED = ("READONLY", "UNBLOCKED")
+# On, and for no time at all.
+_NO_LINGERING = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _packed: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its stub knows one argument only
 
 
@@ -95,13 +100,26 @@ class Wire(asyncio.Protocol):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        self._transport.close()
+        if isinstance(fault, TooLate):
+            self._break_off()
+        else:
+            self._transport.close()
         calls, self._calls = self._calls, deque()
         for future, _ in calls:
             if not future.done():
                 future.set_exception(type(fault)(*fault.args))
         if self.on_lost is not None:
             self.on_lost()
+
+    def _break_off(self) -> None:
+        """Close it at once, and take back what was not delivered.
+
+        Otherwise the system would go on delivering it for minutes, and whatever is given up here, and asked again
+        over a new line, could be carried out after that: a node's first join would fence its second.
+        """
+        if (own := self._transport.get_extra_info("socket")) is not None:
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+        self._transport.abort()
 
     def _take(self, reply: Any) -> None:
         if not self._calls:
