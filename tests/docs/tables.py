@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
+from tests.docs import env_file
 from tests.tidy.source import ROOT
 from venom_core.config import Settings
 from venom_core.domain import node, order, payload, request, retry, run, task_id
@@ -25,7 +26,7 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _docstrings() -> dict[str, str]:
+def docstrings() -> dict[str, str]:
     """What stands below each field of `Settings`, on one line."""
     tree = ast.parse((ROOT / "venom_core/config.py").read_text(encoding="utf-8"))
     body = next(item.body for item in tree.body if isinstance(item, ast.ClassDef) and item.name == "Settings")
@@ -48,7 +49,7 @@ def _shown(default: Any) -> str:
 
 def setting_rows() -> list[str]:
     """Name, default, meaning with unit and limits."""
-    words = _docstrings()
+    words = docstrings()
     return [
         _row(f"`{name.upper()}`", _shown(field.default), words[name]) for name, field in Settings.model_fields.items()
     ]
@@ -121,3 +122,4 @@ if __name__ == "__main__":
     for name in TABLES:
         path = ROOT / name
         path.write_text(renewed(name, path.read_text(encoding="utf-8")), encoding="utf-8")
+    env_file.FILE.write_text(env_file.rendered(docstrings()), encoding="utf-8")

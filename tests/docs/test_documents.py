@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from tests.docs import picture, tables
+from tests.docs import env_file, picture, tables
 from tests.docs.markdown import anchors, blocks, documents, links, prose, rows, text_of
 from tests.tidy.calls import dotted
 from tests.tidy.floors import imports
@@ -36,6 +36,11 @@ def test_a_document_says_what_the_code_says(document: str) -> None:
 
 def test_every_setting_stands_in_one_table_with_its_default_and_meaning() -> None:
     assert sorted(rows("docs/configuration.md", "`[A-Z_]+`")) == sorted(tables.setting_rows())
+
+
+def test_the_example_of_an_env_file_is_made_from_the_settings() -> None:
+    made = env_file.rendered(tables.docstrings())
+    assert env_file.FILE.read_text(encoding="utf-8") == made, "run: python -m tests.docs.tables"
 
 
 @pytest.mark.parametrize("document", documents())
