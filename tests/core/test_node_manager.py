@@ -17,6 +17,7 @@ from venom_core.clock import Clock
 from venom_core.config import Settings
 from venom_core.core.node_manager import PROFILE_BYTES_MAX, NodeManager
 from venom_core.domain.node import NAME_CHARS_MAX, NodeLoad, NodeProfile
+from venom_core.domain.placement import Requirements
 from venom_core.errors import InvalidSetting, InvalidTask, StoreUnavailable, UnknownNode
 from venom_core.infrastructure.message_broker import MessageBroker
 
@@ -133,6 +134,37 @@ async def test_the_best_node_has_the_skill_meets_the_requirements_and_the_least_
     assert best("paint") is None
     with pytest.raises(InvalidTask, match="there is no requirement 'gpus'"):
         nodes.select_best_node("scan", {"gpus": 1})
+
+
+async def test_the_best_node_is_not_one_whose_lease_ran_out_since_the_look(
+    still: MessageBroker, nodes: NodeManager, clock: HeldClock
+) -> None:
+    for name, lease_ms, cpu in (("a", 100_000, 1.0), ("b", 600_000, 9.0), ("c", 300_000, 5.0)):
+        await spore(still, name, lease_ms, cpu)
+    await nodes.refresh()
+    needs, chosen = Requirements(), []
+    for clock.passed_s in (50, 101, 301, 601):
+        found = nodes.choose(needs, None)
+        chosen.append(found and (found.profile.name, found.lease_left_ms <= 300_000))
+    assert chosen == [("a", True), ("c", True), ("b", True), None]
+    await nodes.refresh()
+    found = nodes.choose(needs, None)
+    assert found is not None
+    assert found.profile.name == "a"
+
+
+async def test_what_nodes_were_given_meanwhile_counts_for_one_question(
+    still: MessageBroker, nodes: NodeManager
+) -> None:
+    await spore(still, "a", cpu=1.0)
+    await spore(still, "b", cpu=5.0)
+    await nodes.refresh()
+
+    def best(given: dict[str, int]) -> str | None:
+        found = nodes.choose(Requirements(), None, given)
+        return None if found is None else found.profile.name
+
+    assert [best({}), best({"a": 1}), best({"a": 1, "b": 3}), best({"gone": 2}), best({"a": -1})] == list("abaaa")
 
 
 async def test_it_looks_again_with_every_heartbeat_until_it_stops(fast: Settings) -> None:

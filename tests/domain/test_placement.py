@@ -23,7 +23,6 @@ from venom_core.domain.placement import (
     GPUS_MAX,
     MEMORY_MB_MAX,
     POINTS_A_TASK,
-    TOLERANCE,
     Requirements,
     choose,
     claim_budgets,
@@ -295,55 +294,6 @@ def test_ten_thousand_nodes_are_decided_upon() -> None:
     assert choose(Requirements(), "scan", nodes) is nodes[0]
     budgets = claim_budgets(nodes, 5_000)
     assert len(budgets) > 7_000
-
-
-# ------------------------------------------------------------------------------------------------ budgets
-
-
-def test_nodes_of_like_load_have_no_budget() -> None:
-    assert claim_budgets([node("a", cpu=10), node("b", cpu=10 + TOLERANCE / 0.4)], 3) == {}
-
-
-def test_a_busy_node_leaves_to_idle_ones_what_they_can_hold() -> None:
-    busy, idle = node("busy", cpu=95), node("idle", cpu=5)
-    assert claim_budgets([busy, idle], 0) == {"busy": 0}
-    assert claim_budgets([busy, idle], 4) == {"busy": 0}
-    assert claim_budgets([busy, idle], 7) == {"busy": 3}
-    assert claim_budgets([busy, idle], 8) == {}
-    assert claim_budgets([busy, idle], 10**9) == {}
-
-
-def test_one_node_alone_and_those_that_take_no_tasks_have_none() -> None:
-    busy = node("busy", cpu=95)
-    assert claim_budgets([], 5) == claim_budgets([busy], 5) == {}
-    for other in (node("x", kind="nexus"), node("x", online=False), node("x", slots=0), node("x", slots=-3)):
-        assert claim_budgets([busy, other], 1) == {}
-
-
-@given(NODES, st.integers(0, 200))
-def test_budgets_and_slots_together_cover_all_there_is_and_no_like_node_is_held_back(
-    nodes: list[NodeState], waiting: int
-) -> None:
-    budgets = claim_budgets(nodes, waiting)
-    spores = [it for it in nodes if it.online and it.profile.kind == "spore" and it.profile.concurrency > 0]
-    slots = {it.profile.name: it.profile.concurrency for it in spores}
-    floors = {it.profile.name: it.load.floor() for it in spores}
-    assert set(budgets) <= set(slots)
-    for name, budget in budgets.items():
-        assert 0 <= budget <= slots[name]
-        assert floors[name] - min(floors.values()) > TOLERANCE
-    total = waiting + sum(it.load.active_tasks for it in spores)
-    holds = sum(budgets.get(name, most) for name, most in slots.items())
-    assert holds >= min(total, sum(slots.values()))
-    if total >= sum(slots.values()):
-        assert not any(budget < slots[name] for name, budget in budgets.items())
-
-
-@given(NODES, st.integers(0, 100), st.integers(1, 100))
-def test_more_work_never_lowers_a_budget(nodes: list[NodeState], waiting: int, more: int) -> None:
-    before, after = claim_budgets(nodes, waiting), claim_budgets(nodes, waiting + more)
-    assert set(after) <= set(before)
-    assert all(after[name] >= before[name] for name in after)
 
 
 # ------------------------------------------------------------------------------------------------ capabilities

@@ -7,83 +7,29 @@ slots, and what waits there is given to another node once that one has a slot fr
 
 from __future__ import annotations
 
-import asyncio
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from msgspec.structs import replace
-
+from venom_core.agents.desk import Desk
 from venom_core.agents.service import Service
-from venom_core.domain.lane import WAITING, node_of, own_lane
+from venom_core.agents.wants import Wants
+from venom_core.domain.lane import WAITING, own_lane
 from venom_core.domain.node import NodeState, finite_percent
-from venom_core.domain.placement import Requirements, choose, claim_budgets, free_slots, full_if_silent
-from venom_core.domain.task import open_task
-from venom_core.errors import InvalidTask, SecurityError
+from venom_core.domain.placement import claim_budgets, full_if_silent, shares_work, uneven
+from venom_core.domain.roster import Roster
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.leadership import Leadership
-from venom_core.infrastructure.placement_store import Assignment, Move, Unplaced
+from venom_core.infrastructure.placement_store import Unplaced
 from venom_core.infrastructure.wakeup import WakeLists
 
 PAGE, PAGES_MAX = 200, 50
 BUDGET_HEARTBEATS = 3
 CPU_SMOOTHING = 0.3
 SILENT_HEARTBEATS = 3
-WARNED_MAX = 1_000
-
-Needs = tuple[Requirements, str | None]
-
-
-class Desk:
-    """One look at the nodes, kept up to date with what is given away during a tick."""
-
-    def __init__(self, nodes: Sequence[NodeState], given: Mapping[str, int], sent: Mapping[str, int]) -> None:
-        # A cordoned node's line is looked through like that of one that is gone.
-        self.online = {node.profile.name: node for node in nodes if node.takes_tasks}
-        self.given = Counter(given)
-        # What the last heartbeat does not tell of yet: waiting in the node's line, or sent there since.
-        self._beyond = Counter({name: max(given.get(name, 0), sent.get(name, 0)) for name in {*given, *sent}})
-        self.sent: Counter[str] = Counter()
-        self._hopeless: set[Needs] = set()
-
-    def strays(self) -> list[str]:
-        """Nodes whose lines are to be looked through: those that are gone, or have no slot free while another has."""
-        idle = any(node.profile.kind == "spore" and self._free(node) > 0 for node in self.online.values())
-        return [
-            name for name in self.given if (node := self.online.get(name)) is None or (idle and free_slots(node) <= 0)
-        ]
-
-    def place(self, task: Unplaced, needs: Needs | None) -> Move | None:
-        """Where a task should move from where it stands, if anywhere; None for `needs` is a task nobody understands."""
-        holder = self.online.get(node_of(task.lane) or "")
-        target = self._target(needs) if needs is not None else None
-        if holder is not None and (target is None or target is holder or self._free(target) <= 0):
-            return None
-        beyond = task.assignment.needs
-        if target is None:
-            return None if task.lane == WAITING else Move(task.task_id, task.lane, WAITING, Assignment("", beyond))
-        name = target.profile.name
-        self.given[name] += 1
-        self._beyond[name] += 1
-        self.sent[name] += 1
-        if holder is not None:
-            self.given[holder.profile.name] -= 1
-            self._beyond[holder.profile.name] -= 1
-            self._hopeless.clear()
-        return Move(task.task_id, task.lane, own_lane(name), Assignment(name, beyond))
-
-    def _target(self, needs: Needs) -> NodeState | None:
-        """The best node that has not got as much ahead as it has slots."""
-        if needs in self._hopeless:
-            return None
-        with_room = [node for name, node in self.online.items() if self.given[name] < node.profile.concurrency]
-        found = choose(*needs, with_room, self._beyond)
-        if found is None:
-            self._hopeless.add(needs)
-        return found
-
-    def _free(self, node: NodeState) -> int:
-        return free_slots(node, self._beyond[node.profile.name])
+# In a hive of many nodes a tick that was woken makes do with a look made shortly before: at 20 us a node, looking is
+# to take a tenth of the time at most.
+LOOK_ANEW_BELOW = 100
+LOOKED_AT_A_S = 5_000
 
 
 class Dispatcher(Service):
@@ -98,7 +44,9 @@ class Dispatcher(Service):
         self._sent: dict[str, tuple[int, int]] = {}
         self._stopped_at: dict[tuple[int, str], int] = {}
         self._due_ms = math.inf
-        self._warned: set[str] = set()
+        self._wants, self._roster = Wants(hive.seal), Roster()
+        self._nodes: list[NodeState] = []
+        self._looked_s = -math.inf
         self._budgeted = False
         self._cpu: dict[str, tuple[int, float]] = {}
         self.interval_s = hive.rhythm.heartbeat_s
@@ -109,11 +57,11 @@ class Dispatcher(Service):
 
     async def tick(self) -> None:
         """Place what waits, take back what dead or busy nodes were given, set budgets."""
-        silent_ms = round(self.interval_s * 1000 * SILENT_HEARTBEATS)
-        nodes = [full_if_silent(node, silent_ms) for node in await self._hive.nodes.all()]
-        heard = {node.profile.name: node.heard_ms for node in nodes}
+        anew = await self._look()
+        heard = {node.profile.name: node.heard_ms for node in self._nodes}
         self._sent = {name: sent for name, sent in self._sent.items() if heard.get(name) == sent[0]}
-        desk = Desk(nodes, await self._lanes.given(), {name: number for name, (_, number) in self._sent.items()})
+        sent = {name: number for name, (_, number) in self._sent.items()}
+        desk = Desk(self._nodes, await self._lanes.given(), sent, self._roster)
         strays, self._due_ms = desk.strays(), math.inf
         try:
             for partition in range(self._lanes.keyspace.partitions):
@@ -123,7 +71,19 @@ class Dispatcher(Service):
         finally:
             for name, number in desk.sent.items():
                 self._sent[name] = (heard[name], self._sent.get(name, (0, 0))[1] + number)
-        await self._set_budgets(nodes)
+        if anew:
+            await self._set_budgets(self._nodes)
+
+    async def _look(self) -> bool:
+        """See how the nodes fare, unless that was seen just before; whether it was seen anew."""
+        now_s, count = self._hive.clock.monotonic_s(), len(self._nodes)
+        good_for_s = min(count / LOOKED_AT_A_S, self.interval_s / 2) if count >= LOOK_ANEW_BELOW else 0.0
+        if now_s - self._looked_s < good_for_s:
+            return False
+        silent_ms = round(self.interval_s * 1000 * SILENT_HEARTBEATS)
+        self._nodes = [full_if_silent(node, silent_ms) for node in await self._hive.nodes.all()]
+        self._looked_s = now_s
+        return True
 
     async def _review(self, partition: int, lane: str, desk: Desk) -> None:
         """Page by page, so that what no node can take does not stand in the way of what comes after it.
@@ -146,42 +106,29 @@ class Dispatcher(Service):
 
     async def _give(self, partition: int, tasks: Sequence[Unplaced], desk: Desk) -> int:
         """Give what can be given; the number that left the line it stood in."""
-        moves = []
-        for task in tasks:
-            if (move := desk.place(task, self._needs(task))) is not None:
-                moves.append(move)
-                await asyncio.sleep(0)  # With thousands of nodes a choice takes its time, and others wait for the loop.
+        moves = [move for task in tasks if (move := desk.place(task, self._wants.of(task))) is not None]
         return len(await self._lanes.move(partition, moves)) if moves else 0
 
-    def _needs(self, task: Unplaced) -> Needs | None:
-        try:
-            body = open_task(self._hive.seal, task.task_id, task.envelope)
-            return Requirements.parse(body.requirements).merged(task.assignment.needs), body.task_type
-        except SecurityError:
-            return Requirements(), None  # whichever node claims it refuses it and says so in the audit
-        except InvalidTask as fault:
-            if task.task_id not in self._warned and len(self._warned) < WARNED_MAX:
-                self._warned.add(task.task_id)
-                self._log.warning("%s waits for a Nexus that understands it: %s", task.task_id, fault)
-            return None
-
     async def _set_budgets(self, nodes: Sequence[NodeState]) -> None:
-        nodes = [self._smoothed(node) for node in nodes if node.online]
-        self._cpu = {node.profile.name: (node.heard_ms, node.load.cpu_percent) for node in nodes}
-        budgets = claim_budgets(nodes, 0)
-        if budgets:  # Nodes of like load have none, however much waits: then nobody need count it.
-            known = {skill for node in nodes if node.online for skill in node.profile.skills}
+        sharing = [node for node in nodes if shares_work(node)]
+        floors, budgets = self._floors(sharing), dict[str, int]()
+        if uneven(floors.values()):  # Nodes of like load have no budget, however much waits: then nobody need count it.
+            known = {skill for skills in {node.profile.skills for node in sharing} for skill in skills}
             waiting = sum(length for lane, length in (await self._lanes.ready()).items() if lane in known)
-            budgets = claim_budgets(nodes, waiting)
+            budgets = claim_budgets(sharing, waiting, floors)
         if budgets or self._budgeted:
             ttl_ms = round(self.interval_s * 1000 * BUDGET_HEARTBEATS)
             await self._hive.nodes.set_budgets(budgets, ttl_ms)
         self._budgeted = bool(budgets)
 
-    def _smoothed(self, node: NodeState) -> NodeState:
-        """With its CPU over some heartbeats: Spores of one machine look at it in different moments."""
-        now = finite_percent(node.load.cpu_percent)
-        heard_ms, mean = self._cpu.get(node.profile.name, (0, now))
-        if heard_ms != node.heard_ms:
-            mean += (now - mean) * CPU_SMOOTHING
-        return replace(node, load=replace(node.load, cpu_percent=mean))
+    def _floors(self, nodes: Sequence[NodeState]) -> dict[str, float]:
+        """With their CPU over some heartbeats: Spores of one machine look at it in different moments."""
+        means = {}
+        for node in nodes:
+            now = finite_percent(node.load.cpu_percent)
+            heard_ms, mean = self._cpu.get(node.profile.name, (0, now))
+            if heard_ms != node.heard_ms:
+                mean += (now - mean) * CPU_SMOOTHING
+            means[node.profile.name] = node.heard_ms, mean
+        self._cpu = means
+        return {node.profile.name: node.load.floor(means[node.profile.name][1]) for node in nodes}

@@ -20,7 +20,7 @@ from venom_core.clock import to_naive_local
 from venom_core.core.node_manager import NodeManager
 from venom_core.domain.lane import WAITING, own_lane
 from venom_core.domain.node import NodeState, finite_percent
-from venom_core.domain.placement import Requirements, choose
+from venom_core.domain.placement import Requirements
 from venom_core.domain.task import open_task
 from venom_core.domain.task_id import check_id
 from venom_core.errors import InvalidTask, UnknownTask
@@ -101,9 +101,9 @@ class ForemanAgent:
         if own.node and asked.node not in ("", own.node):
             raise InvalidTask(f"task {task_id} was enqueued for {own.node!r}; it cannot be given to {asked.node!r}")
         await self.node_manager.refresh()
-        nodes, given = self.node_manager.list_nodes(online_only=True), Counter(await hive.placement.given())
+        given = Counter(await hive.placement.given())
         given.subtract({before.node: 1})  # It is not in its own way.
-        node = choose(own.merged(beyond), body.task_type, nodes, given)
+        node = self.node_manager.choose(own.merged(beyond), body.task_type, given)
         target, name = (WAITING, "") if node is None else (own_lane(node.profile.name), node.profile.name)
         # One that stands there already is moved as well: what was asked is noted with the move.
         sources = dict.fromkeys([target, *lanes_of(body, seen), WAITING, body.task_type])

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from venom_core.domain.node import NodeLoad, NodeProfile, NodeState, check_capabilities, check_name
-from venom_core.domain.placement import Requirements, choose
+from venom_core.domain.placement import Requirements
+from venom_core.domain.roster import Roster
 from venom_core.errors import InvalidSetting, StoreError, UnknownNode
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -38,6 +39,7 @@ class NodeManager:
             raise InvalidSetting(f"heartbeat_timeout is 0 to 86,400 seconds, not {heartbeat_timeout!r}")
         self._broker, self._timeout_ms = message_broker, round(heartbeat_timeout * 1000)
         self._nodes: dict[str, NodeState] = {}
+        self._roster = Roster()
         self._looked_s = 0.0
         self._epochs: dict[str, int] = {}
         self._watching: asyncio.Task[None] | None = None
@@ -58,6 +60,7 @@ class NodeManager:
         began_s = self._broker.hive.clock.monotonic_s()
         states = await self._broker.hive.nodes.all()
         self._nodes = {state.profile.name: state for state in states}
+        self._roster.renew(states)
         self._looked_s = began_s
 
     async def _watch(self) -> None:
@@ -76,9 +79,7 @@ class NodeManager:
 
     def list_nodes(self, online_only: bool = False) -> list[NodeState]:
         """Every node that takes tasks, in order of name. Raises what nobody foresaw and ended the watch."""
-        if self._watching is not None and self._watching.done():
-            self._watching.result()
-        age_ms = round((self._broker.hive.clock.monotonic_s() - self._looked_s) * 1000)
+        age_ms = self._age_ms()
         nodes = [_aged(node, age_ms) for node in self._nodes.values() if node.profile.kind not in STAFF]
         return [node for node in nodes if node.online or not online_only]
 
@@ -98,7 +99,25 @@ class NodeManager:
         self, skill_name: str | None = None, task_requirements: dict[str, Any] | None = None
     ) -> NodeState | None:
         """The online Spore with the least load that has the skill and meets the requirements; `InvalidTask`."""
-        return choose(Requirements.parse(task_requirements), skill_name, self.list_nodes(online_only=True))
+        return self.choose(Requirements.parse(task_requirements), skill_name)
+
+    def choose(
+        self, needs: Requirements, task_type: str | None, given: Mapping[str, int] | None = None
+    ) -> NodeState | None:
+        """The node for one task, as `placement.choose` defines it; `given` is what nodes got since their heartbeats."""
+        age_ms = self._age_ms()
+        self._roster.count(given or {})
+        best = self._roster.best(needs, task_type)
+        if best is not None and best.lease_left_ms <= age_ms:  # Some leases have run out since the look.
+            self._roster.renew((node for node in self._nodes.values() if node.lease_left_ms > age_ms), given)
+            best = self._roster.best(needs, task_type)
+        return None if best is None else _aged(best, age_ms)
+
+    def _age_ms(self) -> int:
+        """How old the look is. Raises what nobody foresaw and ended the watch."""
+        if self._watching is not None and self._watching.done():
+            self._watching.result()
+        return round((self._broker.hive.clock.monotonic_s() - self._looked_s) * 1000)
 
     # ------------------------------------------------------------------------------------------------- registration
 

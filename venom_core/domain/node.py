@@ -58,9 +58,13 @@ class NodeLoad(msgspec.Struct, frozen=True, omit_defaults=True):
         """The documents' load score on the percent scale, uncapped; lower is freer."""
         return self.floor() + 0.3 * (max(self.active_tasks, 0) / 10) * 100
 
-    def floor(self) -> float:
-        """The score's part that is not our own tasks; what is no number counts as a full machine."""
-        return 0.4 * finite_percent(self.cpu_percent) + 0.3 * finite_percent(self.memory_percent)
+    def floor(self, cpu_percent: float | None = None) -> float:
+        """The score's part that is not our own tasks; what is no number counts as a full machine.
+
+        `cpu_percent` stands for the last reading if whoever asks knows better.
+        """
+        cpu = self.cpu_percent if cpu_percent is None else cpu_percent
+        return 0.4 * finite_percent(cpu) + 0.3 * finite_percent(self.memory_percent)
 
 
 class NodeState(msgspec.Struct, frozen=True):
@@ -121,4 +125,6 @@ def read_capabilities(text: str) -> dict[str, float]:
 
 def finite_percent(value: float) -> float:
     """A reading pressed into 0-100; what is not a number counts as full, so nobody is sent there."""
+    if 0.0 <= value <= 100.0:
+        return value
     return min(max(value, 0.0), 100.0) if math.isfinite(value) else 100.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,39 +146,62 @@ def choose(
     return min(able, key=lambda node: rank(node, given.get(node.profile.name, 0)), default=None)
 
 
-def claim_budgets(nodes: Sequence[NodeState], waiting: int) -> dict[str, int]:
+def shares_work(node: NodeState) -> bool:
+    """Whether it is one of those among which work is to be spread."""
+    return node.takes_tasks and node.profile.kind == "spore" and node.profile.concurrency > 0
+
+
+def uneven(floors: Iterable[float]) -> bool:
+    """Whether any two of these scores without own tasks lie so far apart that somebody may have a budget."""
+    every = list(floors)
+    return len(every) > 1 and max(every) - min(every) > TOLERANCE
+
+
+def claim_budgets(
+    nodes: Sequence[NodeState], waiting: int, floors: Mapping[str, float] | None = None
+) -> dict[str, int]:
     """Tasks that each overloaded node should hold for now; a node that is not named has no limit but its slots.
 
     What runs and waits is thought to be placed one by one on the node with the least score (`POINTS_A_TASK` is
-    what one more active task adds to it). `waiting` tasks are ready in all queues.
+    what one more active task adds to it). `waiting` tasks are ready in all queues. `floors` are scores without own
+    tasks by name, for every node that shares work, if they are not to be those of the last heartbeats.
     """
-    spores = [
-        node for node in nodes if node.takes_tasks and node.profile.kind == "spore" and node.profile.concurrency > 0
-    ]
-    if len(spores) < 2:
+    sharing = [node for node in nodes if shares_work(node)]
+    if floors is None:
+        floors = {node.profile.name: node.load.floor() for node in sharing}
+    if not uneven(floors.values()):
         return {}
-    floors = {node.profile.name: node.load.floor() for node in spores}
-    least = min(floors.values())
-    total = waiting + sum(max(node.load.active_tasks, 0) for node in spores)
-    level = _level([(floors[node.profile.name], node.profile.concurrency) for node in spores], total)
-    shares = {name: max((level - floor) / POINTS_A_TASK, 0.0) for name, floor in floors.items()}
-    # Rounded up: what the idle ones cannot hold is in the budgets as a whole.
-    return {
-        node.profile.name: math.ceil(shares[node.profile.name] - 1e-6)
-        for node in spores
-        if floors[node.profile.name] - least > TOLERANCE and shares[node.profile.name] < node.profile.concurrency
-    }
+    high = min(floors.values()) + TOLERANCE
+    total = waiting + sum(max(node.load.active_tasks, 0) for node in sharing)
+    level = _level([(floors[node.profile.name], node.profile.concurrency) for node in sharing], total)
+    budgets = {}
+    for node in sharing:
+        floor = floors[node.profile.name]
+        share = max((level - floor) / POINTS_A_TASK, 0.0)
+        if floor > high and share < node.profile.concurrency:
+            # Rounded up: what the idle ones cannot hold is in the budgets as a whole.
+            budgets[node.profile.name] = math.ceil(share - 1e-6)
+    return budgets
 
 
 def _level(nodes: Sequence[tuple[float, int]], total: int) -> float:
-    """The score at which `total` tasks would stand, poured over nodes of (floor, slots); found by halving."""
-    low = min(floor for floor, _ in nodes)
-    high = max(floor + POINTS_A_TASK * slots for floor, slots in nodes)
-    for _ in range(40):
-        middle = (low + high) / 2
-        held = sum(min(max((middle - floor) / POINTS_A_TASK, 0.0), slots) for floor, slots in nodes)
-        low, high = (middle, high) if held < total else (low, middle)
-    return high
+    """The score at which `total` tasks would stand, poured over nodes of (floor, slots).
+
+    It rises from floor to brim to the next floor or brim; between them as many nodes are filling.
+    """
+    begin = sorted(floor for floor, _ in nodes)
+    brim = sorted(floor + POINTS_A_TASK * slots for floor, slots in nodes)
+    level, held, begun, full = begin[0], 0.0, 0, 0
+    while full < len(brim):
+        fills = begun < len(begin) and begin[begun] <= brim[full]
+        rises_to = begin[begun] if fills else brim[full]
+        filling = begun - full
+        more = filling * (rises_to - level) / POINTS_A_TASK
+        if filling and held + more >= total:
+            return level + (total - held) * POINTS_A_TASK / filling
+        held, level = held + more, rises_to
+        begun, full = (begun + 1, full) if fills else (begun, full + 1)
+    return level
 
 
 def _number(name: str, value: Any, most: float) -> float:

@@ -58,6 +58,7 @@ class Roster:
         """What nodes got since their last heartbeat is this now, and nothing for those that are not named."""
         for name in {*self._given, *given}:
             self.recount(name, given.get(name, 0))
+        self._given = dict(given)
 
     def recount(self, name: str, given: int) -> None:
         """What one node got since its last heartbeat is another number now."""

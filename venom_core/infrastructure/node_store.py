@@ -82,6 +82,8 @@ class NodeStore:
         self._runner = ScriptRunner(link, keyspace)
         self._run = self._runner.run
         self._unreadable: set[bytes] = set()
+        # Read once for each joining, not with every look: {name: (as it is written, as it is read)}.
+        self._profiles: dict[bytes, tuple[bytes, NodeProfile]] = {}
 
     async def join(self, profile: NodeProfile, lease_ms: int) -> Joined:
         """Take a lease under a new epoch, fencing an older incarnation of the name."""
@@ -127,10 +129,16 @@ class NodeStore:
         reply = await self._run(scripts.NODES, 0)
         now_ms, states = reply[0], list[NodeState]()
         unreadable: set[bytes] = set()
+        known, self._profiles = self._profiles, {}
         for at in range(1, len(reply), 5):
-            name, *record = reply[at : at + 5]
+            name, epoch, deadline, written, load = reply[at : at + 5]
             try:
-                states.append(_read(name, record, now_ms))
+                before = known.get(name)
+                read = (
+                    before if before is not None and before[0] == written else (written, _read_profile(name, written))
+                )
+                self._profiles[name] = read
+                states.append(_state(read[1], epoch, deadline, load, now_ms))
             except (msgspec.MsgspecError, ValueError) as fault:
                 if name not in self._unreadable:
                     log.warning("the record of node %r cannot be read and is left out: %s", name[:60], fault)
@@ -167,12 +175,17 @@ class NodeStore:
         await self._run(scripts.RESIGN, 0, [name])
 
 
-def _read(name: bytes, record: Sequence[bytes], now_ms: int) -> NodeState:
-    """One node of the reply of the nodes script; `ValueError` or a `MsgspecError` for what no node wrote."""
-    epoch, deadline, profile, load = record
-    left_ms = int(float(deadline)) - now_ms if deadline else 0
-    heard, _, beat = load.partition(b"|")
-    said, last = _profile_decoder.decode(profile), _load_decoder.decode(beat) if beat else NodeLoad()
+def _read_profile(name: bytes, written: bytes) -> NodeProfile:
+    """`ValueError` or a `MsgspecError` for what no node wrote."""
+    said = _profile_decoder.decode(written)
     if said.name.encode() != name:
         raise ValueError(f"it says it is of {said.name!r:.60}")
-    return NodeState(said, last, int(epoch or 0), max(left_ms, 0), int(heard or 0))
+    return said
+
+
+def _state(profile: NodeProfile, epoch: bytes, deadline: bytes, load: bytes, now_ms: int) -> NodeState:
+    """One node of the reply of the nodes script; raises like `_read_profile`."""
+    left_ms = int(float(deadline)) - now_ms if deadline else 0
+    heard, _, beat = load.partition(b"|")
+    last = _load_decoder.decode(beat) if beat else NodeLoad()
+    return NodeState(profile, last, int(epoch or 0), max(left_ms, 0), int(heard or 0))

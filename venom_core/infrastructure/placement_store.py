@@ -34,11 +34,16 @@ class Assignment:
     @classmethod
     def unpack(cls, text: bytes | None) -> Assignment:
         """Read what `pack` wrote; somebody else's writing asks for nothing."""
-        node, _, needs = (text or b"").partition(b"|")
+        if text is None:
+            return NOBODY
+        node, _, needs = text.partition(b"|")
         try:
             return cls(node.decode(), Requirements.parse(msgspec.json.decode(needs) if needs else None))
         except (InvalidTask, msgspec.MsgspecError, UnicodeDecodeError):
-            return cls("", Requirements())
+            return NOBODY
+
+
+NOBODY = Assignment("", Requirements())
 
 
 @dataclass(frozen=True, slots=True)
