@@ -27,7 +27,7 @@ from venom_core.infrastructure.upkeep import NODE_FORGOTTEN_AFTER_MS
 # Lists that hold a token or none, whoever slept last; and the audit, which is bounded but grows up to that.
 COMES_AND_GOES = ("wake", "dispatch", "audit")
 AHEAD_MS = 60_000
-BURST = {"brief": 60, "urgent": 20, "nap": 4, "threaded": 4, "placed": 6}
+BURST = {"brief": 60, "urgent": 20, "nap": 4, "placed": 6}
 
 
 @asynccontextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from chaos import weather
 from chaos.storm import Scenario
 
@@ -54,7 +56,15 @@ _ALL = (
     Scenario(
         "rolling_restart", "each Spore in turn is drained and replaced", weather.rolling_restart, mix={"long": 10}
     ),
-    Scenario("grow_and_shrink", "1 Spore, 10, and 1 again", weather.grow_and_shrink, spores=1, mix={"long": 2}),
+    Scenario(
+        "grow_and_shrink",
+        "1 Spore, 20, and 1 again",
+        weather.grow_and_shrink,
+        spores=1,
+        mix={"long": 2},
+        concurrency=4,
+        least_s=8.0,
+    ),
     Scenario(
         "stubborn_drain",
         "Spores leave while a task ignores it",
@@ -81,4 +91,10 @@ _ALL = (
         rare={"deaf": 1, "strangled": 1, "host_killer": 1, "run": 1, "fold": 1},
     ),
 )
+# The same in a hive of several partitions.
+PARTITIONS = 4
+_PARTED = ("spores_killed", "server_killed_everysec", "everything")
 SCENARIOS: dict[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
+for name in _PARTED:
+    parted = replace(SCENARIOS[name], name=f"{name}_parted", partitions=PARTITIONS)
+    SCENARIOS[parted.name] = parted

@@ -18,7 +18,7 @@ import redis
 from chaos.checker import Verdict, judge
 from chaos.events import Recorder
 from chaos.fleet import CALLER, NEXUS, SPORE, Fleet, Node
-from chaos.look import counts_of, look_at_ends, look_at_rest
+from chaos.look import counts_of, hmget, look_at_ends, look_at_rest
 from chaos.memory import burst, forget, hive_of, weigh
 from chaos.mix import USUAL, Plan, begin
 from chaos.server import StormServer
@@ -48,7 +48,8 @@ Weather = Callable[["Storm"], Awaitable[None]]
 class Scenario:
     """A storm as it is meant: what it says, its weather, and what it needs.
 
-    `mix` comes on top of the usual tasks; `rare` says how many chunks of a kind each caller enqueues.
+    `mix` comes on top of the usual tasks; `rare` says how many chunks of a kind each caller enqueues. Bad weather lasts
+    `least_s` seconds at least.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Scenario:
     environment: dict[str, str] = field(default_factory=dict)
     share: float = 1.0
     partitions: int = 1
+    least_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Storm:
     def __init__(self, scenario: Scenario, scale: Scale, folder: Path) -> None:
         self.scenario, self.scale = scenario, scale
         self.rng = random.Random(f"{scale.seed}-{scenario.name}")
-        self.seconds = scale.seconds
+        self.seconds = max(scale.seconds, scenario.least_s)
         self.recorder = Recorder(folder / "conductor.jsonl")
         # The path of a socket may not be long.
         self._server_folder = tempfile.TemporaryDirectory(prefix="vs")
@@ -143,7 +145,7 @@ class Storm:
             self.fleet.spore()
         for number in range(CALLERS):
             self.fleet.caller(self._plan(number))
-        await self._until(self._joined)
+        await self.all_joined()
         async with self._idle("before") as hive:
             await burst(hive, self._settings)
         begin(self.fleet.folder)
@@ -161,7 +163,7 @@ class Storm:
         """After the block, and once all that is to end has: note how, have it forgotten, and weigh what is left."""
         async with hive_of(self._settings, self.recorder) as hive:
             yield hive
-            if not await self._until(met or (lambda: self._left() == 0)):
+            if not await self._until(met or (lambda: self._left() == 0 and self._all_beaten())):
                 self.recorder.write("residue", text=f"nothing ended for {STANDSTILL_S:g} s of calm")
             look_at_ends(self.client, self.space, self.recorder)
             await forget(hive, self.client)
@@ -195,6 +197,10 @@ class Storm:
         for _ in range(self.scenario.nexuses - len(self.fleet.living(NEXUS))):
             self.fleet.nexus()
 
+    async def all_joined(self) -> bool:
+        """Wait until all that run have joined; whether they have."""
+        return await self._until(self._joined)
+
     def _joined(self) -> bool:
         """Whether the leases are those of the processes that run, and no others."""
         running = [*self.spores(), *self.fleet.living(NEXUS)]
@@ -207,6 +213,13 @@ class Storm:
             pids = [msgspec.msgpack.decode(profile, type=NodeProfile).pid for profile in profiles if profile]
             mine = [node.process.pid for node in running]
             return pids == mine and all(leased == {*epochs[:-1]} for leased in leases)
+        return False
+
+    def _all_beaten(self) -> bool:
+        """Whether each has told its load."""
+        names = [node.name for node in (*self.spores(), *self.fleet.living(NEXUS))]
+        with suppress(redis.RedisError):
+            return all(hmget(self.client, self.space.key(0, "load"), names))
         return False
 
     def _leases(self, partition: int) -> list[bytes]:

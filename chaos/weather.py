@@ -13,11 +13,13 @@ from chaos.fleet import CALLER, Node
 from chaos.storm import Storm
 
 LEASE_S = 1.2
+MANY_SPORES = 20
 
 
 async def fair(storm: Storm) -> None:
     """Nothing happens; the tasks themselves may do harm."""
-    await asyncio.sleep(storm.seconds)
+    while storm.rages:
+        await storm.pause(0.1, 0.1)
 
 
 async def harmful_tasks(storm: Storm) -> None:
@@ -158,13 +160,14 @@ async def rolling_restart(storm: Storm) -> None:
 
 
 async def grow_and_shrink(storm: Storm) -> None:
-    """One Spore, then ten, then one."""
-    for _ in range(9):
+    """One Spore, then twenty that all work, then one."""
+    while len(storm.spores()) < MANY_SPORES:
         storm.fleet.spore()
-        await asyncio.sleep(storm.seconds / 20)
-    while len(storm.spores()) > 1:
-        await storm.fleet.drain(storm.spores()[0])
-        await asyncio.sleep(storm.seconds / 40)
+        await asyncio.sleep(storm.seconds / 100)
+    if await storm.all_joined():
+        storm.blow(f"{len(storm.spores())} Spores work")
+    while (running := storm.spores())[1:]:
+        await storm.fleet.drain(*running[: min(storm.rng.randint(1, 4), len(running) - 1)])
     await fair(storm)
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from chaos import __main__ as command
 from chaos import mutants
+from chaos.events import read
 from chaos.memory import BURST
 from chaos.mix import Plan, chunks
-from chaos.scenarios import SCENARIOS
+from chaos.scenarios import PARTITIONS, SCENARIOS
 from chaos.server import StormServer
 from chaos.storm import Scale, storm
 
@@ -23,6 +24,16 @@ def test_a_storm_in_which_spores_die_is_clean(tmp_path: Path) -> None:
     assert verdict.sentences == []
     assert verdict.figures["tasks"] == 300 + sum(BURST.values())
     assert verdict.figures["blows"] > 2
+
+
+def test_a_storm_over_four_partitions_in_which_callers_of_runs_die_is_clean(tmp_path: Path) -> None:
+    scenario = replace(SCENARIOS["callers_killed"], partitions=PARTITIONS)
+    verdict = storm(scenario, replace(SMALL, tasks=1_200), tmp_path / "storm")
+    assert verdict.sentences == []
+    assert verdict.figures["runs"] >= 4
+    events = [event for event in read(tmp_path / "storm" / "conductor.jsonl") if event.what == "memory"]
+    assert [event.text for event in events] == ["before", "after"]
+    assert {key.partition("}")[0] for key in events[0].ids} == {f"{{storm:{number}" for number in range(PARTITIONS)}
 
 
 def test_a_storm_finds_a_bug_that_every_process_has(tmp_path: Path) -> None:
