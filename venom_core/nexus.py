@@ -115,6 +115,8 @@ class Nexus:
             self._lost.set()
         if self._chores is not None:
             self._chores.reap(beat.expired, beat.now_ms)
+            if beat.anew and self.hive is not None:
+                self._chores.start(self.hive.link.check())
 
     async def _say_goodbye(self, keeper: LeaseKeeper, leadership: Leadership) -> None:
         try:

@@ -311,6 +311,8 @@ class Worker:
             for epoch in beat.expired:
                 self._chores.start(self._reap(epoch))
             if beat.anew:
+                # Whatever broke the connection of the last heartbeat may have broken all others in silence.
+                self._chores.start(self.hive.link.check())
                 self._chores.insist(partial(self._hand_back_forgotten, beat.partition, self._keeper.epoch))
         elif not self._rejoin.is_set():
             self._lose_everything(replaced=beat.replaced)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 import uvloop
 from redis.exceptions import NoScriptError, ResponseError
 
+from tests.cables import Cable
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.errors import InvalidSetting, StoreError, StoreRefused, StoreUnavailable
@@ -322,3 +323,56 @@ async def test_closing_during_a_command_ends_it(private_server: PrivateServer) -
     await link.close()
     with pytest.raises(StoreUnavailable):
         await waiting
+
+
+@pytest.fixture
+async def cable(settings: Settings) -> AsyncIterator[Cable]:
+    async with Cable(settings.store_url()) as made:
+        yield made
+
+
+class Listening:
+    """Somebody who hears a channel until the line is lost."""
+
+    def __init__(self, link: RedisLink) -> None:
+        self.stands = asyncio.Event()
+        self.task = asyncio.create_task(self._listen(link))
+
+    async def _listen(self, link: RedisLink) -> None:
+        async for _ in link.listen("news"):
+            self.stands.set()
+
+
+async def test_when_one_line_is_silent_all_are_given_up_and_made_anew(cable: Cable) -> None:
+    async with linked(cable.url, command_timeout_s=0.3) as link:
+        listening = Listening(link)
+        await listening.stands.wait()
+        cable.forget()
+        with pytest.raises(StoreUnavailable, match="did not answer in time"):
+            await link.command("PING")
+        with pytest.raises(StoreUnavailable, match="is not heard any more on news"):
+            await listening.task
+        assert await link.command("PING") == b"PONG"
+
+
+async def test_a_check_gives_up_lines_that_are_dead_without_a_word(cable: Cable) -> None:
+    async with linked(cable.url) as link:
+        listening, sleeping = Listening(link), link.own_line()
+        await listening.stands.wait()
+        blocked = asyncio.create_task(sleeping.ask(60, ("BLPOP", "nothing-comes", 50), exclusive=True))
+        await until(lambda: sleeping.wire is not None)
+        cable.forget()
+        await link.check(within_s=0.1)
+        with pytest.raises(StoreUnavailable, match="did not answer in time"):
+            await blocked
+        with pytest.raises(StoreUnavailable, match="is not heard any more on news"):
+            await listening.task
+
+
+async def test_a_check_leaves_lines_that_answer_alone(link: RedisLink) -> None:
+    sleeping = link.own_line()
+    blocked = asyncio.create_task(sleeping.ask(60, ("BLPOP", "nothing-comes", 0.1), exclusive=True))
+    wire = link._common.wire
+    await link.check(within_s=0)
+    assert await blocked == [None]
+    assert link._common.wire is wire

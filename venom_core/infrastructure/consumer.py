@@ -73,6 +73,7 @@ class Consumer:
             self._joined = False
         self._chores.reap(beat.expired, beat.now_ms)
         if beat.alive and beat.anew:
+            self._chores.start(self._hive.link.check())
             self._chores.insist(partial(self._hand_back_forgotten, beat.partition, self._keeper.epoch))
 
     async def _hand_back_forgotten(self, partition: int, epoch: int) -> None:

@@ -48,6 +48,7 @@ class Wire(asyncio.Protocol):
         self.connection = connection
         self.heard: Callable[[Any], None] | None = None
         self.on_lost: Callable[[], None] | None = None
+        self.on_silence: Callable[[], None] | None = None
         writer = connection._writer  # noqa: SLF001 - redis-py has no public way to its transport
         assert writer is not None
         self._transport: asyncio.WriteTransport = writer.transport
@@ -100,10 +101,9 @@ class Wire(asyncio.Protocol):
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
-        if isinstance(fault, TooLate):
+        if isinstance(fault, TooLate) and self.usable:
             self._break_off()
-        else:
-            self._transport.close()
+        self._transport.close()
         calls, self._calls = self._calls, deque()
         for future, _ in calls:
             if not future.done():
@@ -145,6 +145,8 @@ class Wire(asyncio.Protocol):
         due_s = self._answered_s + self._calls[0][1]
         if due_s <= self._loop.time():
             self.fail(TooLate(_SILENT))
+            if self.on_silence is not None:
+                self.on_silence()
         else:
             self._alarm = self._loop.call_at(due_s, self._look)
 
@@ -152,9 +154,15 @@ class Wire(asyncio.Protocol):
 class Line:
     """A connection that is made when it is needed, and anew after it was lost; for any number of coroutines."""
 
-    def __init__(self, connection: AbstractConnection, place: str, *, follows_master: bool) -> None:
-        """`connection`: of redis-py, not open; `follows_master`: a Sentinel is asked for the address each time."""
+    def __init__(
+        self, connection: AbstractConnection, place: str, on_silence: Callable[[], None], *, follows_master: bool
+    ) -> None:
+        """`connection`: of redis-py, not open; `follows_master`: a Sentinel is asked for the address each time.
+
+        `on_silence` is called when a reply was given up that did not come in time.
+        """
         self.wire: Wire | None = None
+        self._on_silence = on_silence
         self._connection, self._place, self._follows_master = connection, place, follows_master
         self._connecting = asyncio.Lock()
 
@@ -213,12 +221,18 @@ class Line:
                     raise TooLate(_SILENT) from None
                 raise
             self.wire = Wire(self._connection, asyncio.get_running_loop())
+            self.wire.on_silence = self._on_silence
             return self.wire
 
     def drop(self) -> None:
         """Close the wire without a word; the next call makes a new one."""
         if self.wire is not None:
             self.wire.fail(Lost(_CLOSED))
+
+    def give_up(self) -> None:
+        """Nothing will come over this wire any more: whoever waits for a reply is told that it did not come in time."""
+        if self.wire is not None:
+            self.wire.fail(TooLate(_SILENT))
 
     async def close(self) -> None:
         """Close it; whoever waits for a reply gets `StoreUnavailable`. It can be used again."""

@@ -8,6 +8,7 @@ always explicit, because the defaults of redis-py 5 (none) and of 8 (5 s) each b
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from redis.asyncio.client import PubSub
 
 from venom_core.config import Settings
 from venom_core.errors import StoreRefused, StoreUnavailable
+from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.line import Argument, Line
 from venom_core.infrastructure.redis_address import parse_address
 from venom_core.infrastructure.redis_errors import foreign_errors, translate
@@ -25,10 +27,13 @@ from venom_core.infrastructure.redis_server import ServerFacts, judge_server, re
 
 __all__ = ["Argument", "RedisLink", "foreign_errors", "translate"]
 
+log = logging.getLogger("venom.store")
+
 COMMAND_TIMEOUT_S = 10.0
 BLOCK_MARGIN_S = 5.0
 CLIENT_CONNECTIONS_MAX = 8
 LISTENERS_MAX = 32
+CHECK_S, CHECK_AGAIN_S = 2.0, 0.1
 
 
 class RedisLink:
@@ -141,6 +146,24 @@ class RedisLink:
         self._require_open()
         return (await self._common.ask(self._timeout_s, args))[0]
 
+    async def check(self, within_s: float = CHECK_S) -> None:
+        """Give all lines up if nothing is answered within some seconds, while somebody knows that the server is there.
+
+        A connection may be dead without a word to either end, after a cut of the network or in a firewall. What is
+        asked over it would be given up after 10 s, what only listens or sleeps there after 45 s.
+        """
+        asking = asyncio.ensure_future(self.command("PING"))
+        try:
+            # Twice: after the first time, this event loop may only have been too busy to read the answer.
+            for patience_s in (within_s, CHECK_AGAIN_S):
+                await asyncio.wait([asking], timeout=patience_s)
+            if not asking.done():
+                log.warning("%s answers, but not over the connections there were; making new ones", self.place)
+                self._give_up()
+            await asyncio.gather(asking, return_exceptions=True)
+        finally:
+            await end_tasks(asking)
+
     async def listen(self, channel: str) -> AsyncIterator[bytes | None]:
         """Messages of one channel on a line of its own, for ever; first a None, once the subscription stands.
 
@@ -168,7 +191,12 @@ class RedisLink:
         return line
 
     def _line(self) -> Line:
-        return Line(self._pools.line(), self.place, follows_master=bool(self.address.service))
+        return Line(self._pools.line(), self.place, self._give_up, follows_master=bool(self.address.service))
+
+    def _give_up(self) -> None:
+        """One line is silent: whatever broke it has broken the others, also those on which nothing is due."""
+        for line in (self._common, *self._lines):
+            line.give_up()
 
     def _require_open(self) -> None:
         if not self._open:
