@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chaos import weather
+from chaos import network_weather, weather
 from chaos.storm import Scenario
 
 _ALL = (
@@ -89,6 +89,41 @@ _ALL = (
         fsync="always",
         mix={"long": 2, "child": 1, "threaded": 2, "run": 1, "fold": 1},
         rare={"deaf": 1, "strangled": 1, "host_killer": 1, "run": 1, "fold": 1},
+    ),
+    Scenario(
+        "partitioned",
+        "cables cut both ways for longer than a lease",
+        network_weather.partitioned,
+        nexuses=2,
+        mix={"long": 10},
+        networked=True,
+    ),
+    Scenario(
+        "one_way",
+        "requests arrive and answers vanish; then the reverse",
+        network_weather.one_way,
+        nexuses=2,
+        mix={"long": 10},
+        networked=True,
+    ),
+    Scenario("lossy", "packets lost, late, out of order and doubled", network_weather.lossy, networked=True),
+    Scenario("reset", "connections reset and refused", network_weather.reset, networked=True),
+    Scenario(
+        "clocks_shifted",
+        "clocks an hour wrong, and jumping",
+        network_weather.clocks_shifted,
+        nexuses=2,
+        mix={"long": 10},
+        clocked=True,
+    ),
+    Scenario(
+        "everything_networked",
+        "all of this, and the network, fsync always",
+        network_weather.everything_networked,
+        nexuses=2,
+        fsync="always",
+        mix={"long": 2, "child": 1, "threaded": 2},
+        networked=True,
     ),
 )
 # The same in a hive of several partitions.

@@ -7,7 +7,7 @@ import random
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from typing import Any
 import msgspec
 import redis
 
+from chaos import clocks, network
 from chaos.checker import Verdict, judge
+from chaos.clocks import Clocks
 from chaos.events import Recorder
 from chaos.fleet import CALLER, NEXUS, SPORE, Fleet, Node
 from chaos.look import counts_of, hmget, look_at_ends, look_at_rest
 from chaos.memory import burst, forget, hive_of, weigh
 from chaos.mix import USUAL, Plan, begin
+from chaos.network import Network
 from chaos.server import StormServer
 from venom_core.config import Settings
 from venom_core.domain.node import NodeProfile
@@ -49,7 +52,8 @@ class Scenario:
     """A storm as it is meant: what it says, its weather, and what it needs.
 
     `mix` comes on top of the usual tasks; `rare` says how many chunks of a kind each caller enqueues. Bad weather lasts
-    `least_s` seconds at least.
+    `least_s` seconds at least. With `networked` each process is on a machine of its own, with `clocked` each has a
+    clock of its own.
     """
 
     name: str
@@ -65,6 +69,12 @@ class Scenario:
     share: float = 1.0
     partitions: int = 1
     least_s: float = 0.0
+    networked: bool = False
+    clocked: bool = False
+
+    def lacks(self) -> str:
+        """Why this storm cannot be on this machine, or nothing."""
+        return (network.missing() if self.networked else "") or (clocks.missing() if self.clocked else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +97,16 @@ class Storm:
         self.recorder = Recorder(folder / "conductor.jsonl")
         # The path of a socket may not be long.
         self._server_folder = tempfile.TemporaryDirectory(prefix="vs")
-        self.server = StormServer(Path(self._server_folder.name), scenario.fsync)
-        own = {"REDIS_URL": self.server.url, "HIVE_PARTITIONS": str(scenario.partitions)}
+        self.network = Network(f"{scale.seed}-{scenario.name}") if scenario.networked else None
+        self.clocks = Clocks(folder, f"{scale.seed}-{scenario.name}") if scenario.clocked else None
+        self.server = StormServer(Path(self._server_folder.name), scenario.fsync, self.network)
+        own = {"REDIS_URL": (self.network or self.server).url, "HIVE_PARTITIONS": str(scenario.partitions)}
         environment = KEEPS | own | scenario.environment
         arguments = ("--concurrency", str(scenario.concurrency), "--tags", "storm")
         self.fleet = Fleet(folder, environment, self.recorder, arguments)
+        self.fleet.inside = self.network.inside if self.network else nullcontext
+        if self.clocks:
+            self.fleet.peculiar = self.clocks.environment
         self.client = self.server.client()
         given = {name.lower(): value for name, value in environment.items() if name.startswith("HIVE_")}
         self._settings = Settings.load(**given, redis_url=self.server.url)
@@ -189,6 +204,8 @@ class Storm:
     async def _calm(self) -> None:
         """Whatever was broken is whole again: a server, a Nexus, and as many Spores as in the beginning."""
         self.server.start_again()
+        if self.network is not None:
+            self.blow(self.network.heal())
         for node in self.fleet.nodes.values():
             if node.frozen:
                 self.fleet.thaw(node)
@@ -267,6 +284,8 @@ class Storm:
         self.fleet.close()
         self.client.close()
         self.server.close()
+        if self.network is not None:
+            self.network.close()
         self.recorder.close()
         self._server_folder.cleanup()
 
