@@ -7,12 +7,16 @@ import logging
 import click
 
 from venom_core import __version__
-from venom_core.commands.dead import dead
+from venom_core.commands.completion import completion
 from venom_core.commands.demo import demo
+from venom_core.commands.dlq import dlq
 from venom_core.commands.frame import Commands
-from venom_core.commands.hive import nodes, status
-from venom_core.commands.server import down, up
-from venom_core.commands.tasks import cancel, enqueue, retry, task
+from venom_core.commands.hive import broadcast, queues, status
+from venom_core.commands.nodes import node, nodes
+from venom_core.commands.server import server
+from venom_core.commands.submit import submit
+from venom_core.commands.tasks import explain, task
+from venom_core.commands.up import up
 
 
 @click.group(cls=Commands)
@@ -20,9 +24,12 @@ from venom_core.commands.tasks import cancel, enqueue, retry, task
 def main() -> None:
     """Use a Venom Hive from the command line."""
     logging.basicConfig(level=logging.ERROR, format="venom: %(message)s")
+    # A setting that is not one was a slip of whoever reads this.
+    logging.getLogger("venom.config").setLevel(logging.WARNING)
 
 
-for command in (up, down, status, nodes, task, enqueue, cancel, retry, dead, demo):
+COMMANDS = (up, server, submit, task, explain, nodes, node, queues, dlq, status, broadcast, completion, demo)
+for command in COMMANDS:
     main.add_command(command)
 
 if __name__ == "__main__":

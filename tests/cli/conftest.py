@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -24,3 +26,17 @@ def venom(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Venom:
         return CliRunner(catch_exceptions=False).invoke(main, arguments, input=stdin)
 
     return call
+
+
+def told(result: Result) -> Any:
+    """What a command printed as JSON."""
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def refused(result: Result) -> str:
+    """The one sentence of a command that failed."""
+    assert result.exit_code == 1, result.stderr
+    assert result.stdout == ""
+    [sentence] = result.stderr.splitlines()
+    return str(sentence)

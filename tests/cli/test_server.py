@@ -29,8 +29,8 @@ def home(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def up(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """`venom up` as a process of its own, because the server is to outlive it."""
-    command = [sys.executable, "-m", "venom_core.cli", "up", *arguments]
+    """`venom server start` as a process of its own, because the server is to outlive it."""
+    command = [sys.executable, "-m", "venom_core.cli", "server", "start", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -51,13 +51,13 @@ def test_a_server_is_started_once_found_again_and_stopped(
     assert again.stderr.startswith("# The server runs already: process ")
     monkeypatch.setenv("REDIS_URL", address(first))
     assert venom("status").exit_code == 0
-    assert venom("down").stdout.startswith("Stopped the server in ")
-    assert venom("down").stdout.startswith("No server runs in ")
-    # The line of the first `up` is still in this shell's environment.
+    assert venom("server", "stop").stdout.startswith("Stopped the server in ")
+    assert venom("server", "stop").stdout.startswith("No server runs in ")
+    # The line of the first start is still in this shell's environment.
     third = up()
     assert third.stderr.startswith("# The server started: process ")
     assert address(third) == address(first)
-    assert venom("down").exit_code == 0
+    assert venom("server", "stop").exit_code == 0
 
 
 def test_a_port_is_closed_to_who_lacks_the_password(venom: Venom, home: Path) -> None:
@@ -68,22 +68,22 @@ def test_a_port_is_closed_to_who_lacks_the_password(venom: Venom, home: Path) ->
     client = sync_client(url)
     assert client.ping()
     client.close()
-    elsewhere = venom("up", "--data", folder, "--port", str(free_port()))
+    elsewhere = venom("server", "start", "--data", folder, "--port", str(free_port()))
     assert elsewhere.exit_code == 1
     assert "elsewhere than at port" in elsewhere.stderr
-    assert venom("down", "--data", folder).exit_code == 0
+    assert venom("server", "stop", "--data", folder).exit_code == 0
 
 
 def test_a_named_server_is_used_and_nothing_is_started(venom: Venom, home: Path, settings: Settings) -> None:
     assert settings.redis_url is not None
-    result = venom("up")
+    result = venom("server", "start")
     assert address(result) == settings.redis_url.get_secret_value()
     assert "nothing was started" in result.stderr
     assert list(home.iterdir()) == []
 
 
 def test_a_named_server_that_does_not_answer_is_one_sentence(venom: Venom, home: Path) -> None:
-    result = venom("up", "--redis-url", f"redis://127.0.0.1:{free_port()}")
+    result = venom("server", "start", "--redis-url", f"redis://127.0.0.1:{free_port()}")
     assert result.exit_code == 1
     assert result.stderr.startswith("venom: Redis at ")
     assert result.stdout == ""

@@ -1,80 +1,93 @@
-"""`venom status` and `venom nodes`: the hive at large."""
+"""`venom status`, `venom queues` and `venom broadcast`: the hive at large."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
-from venom_core.commands.frame import json_option, print_json, print_table, redis_url_option, with_broker
-from venom_core.domain.node import NodeState
+from venom_core.commands.frame import (
+    OK,
+    json_object,
+    json_option,
+    listing_options,
+    pairs,
+    redis_url_option,
+    show,
+    with_broker,
+)
+from venom_core.commands.screen import Listing, ago, print_json
+from venom_core.domain.node_order import NODE_ORDERS
 from venom_core.infrastructure.message_broker import MessageBroker
+from venom_core.infrastructure.queues import Queue, read_queues
 
 
 @click.command()
-@json_option
-@redis_url_option
-def status(redis_url: str | None, as_json: bool) -> None:
+@listing_options
+def status(redis_url: str | None, as_json: bool, watch: float | None) -> None:
     """Counters of the hive."""
 
-    async def work(broker: MessageBroker) -> int:
+    async def look(broker: MessageBroker) -> Listing:
         stats = await broker.get_queue_stats()
         nodes = await broker.hive.nodes.all()
         stats |= {"nodes_online": sum(node.online for node in nodes), "nodes_known": len(nodes)}
-        if as_json:
-            print_json(stats)
-        else:
-            print_table(("what", "number"), [(name.replace("_", " "), value) for name, value in stats.items()])
-        return 0
+        rows = [(name.replace("_", " "), value) for name, value in stats.items()]
+        return Listing(stats, ("what", "number"), rows)
 
-    with_broker(redis_url, work)
+    show(look, redis_url=redis_url, as_json=as_json, watch=watch)
 
 
 @click.command()
+@listing_options
+def queues(redis_url: str | None, as_json: bool, watch: float | None) -> None:
+    """What waits, by task type: how many, how long the first has waited, and how many Spores take it."""
+
+    async def look(broker: MessageBroker) -> Listing:
+        lanes = await read_queues(broker.hive)
+        spores = [node for node in await broker.hive.nodes.all() if node.profile.kind == "spore" and node.takes_tasks]
+        able = {lane.lane: sum(lane.lane in node.profile.skills for node in spores) for lane in lanes}
+        data = [_as_dict(lane) | {"spores": able[lane.lane]} for lane in lanes]
+        rows = [
+            (lane.name, lane.ready, lane.delayed, _age(lane), able[lane.lane] if lane.name == lane.lane else "-")
+            for lane in lanes
+        ]
+        columns = ("queue", "ready", "delayed", "first waits", "Spores that take it")
+        return Listing(data, columns, rows, "Nothing waits.")
+
+    show(look, redis_url=redis_url, as_json=as_json, watch=watch)
+
+
+def _as_dict(lane: Queue) -> dict[str, object]:
+    oldest_s = lane.oldest_ms / 1000 if lane.oldest_ms >= 0 else None
+    return {"queue": lane.name, "ready": lane.ready, "delayed": lane.delayed, "oldest_s": oldest_s}
+
+
+def _age(lane: Queue) -> str:
+    return ago(lane.oldest_ms / 1000) if lane.oldest_ms >= 0 else "-"
+
+
+@click.command()
+@click.argument("command")
+@click.argument("words", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--data", "text", metavar="OBJECT", help="What goes with it, as one JSON object.")
 @json_option
 @redis_url_option
-def nodes(redis_url: str | None, as_json: bool) -> None:
-    """Nodes, where they run and what they are doing."""
+def broadcast(command: str, words: tuple[str, ...], text: str | None, as_json: bool, redis_url: str | None) -> None:
+    """Send COMMAND to everybody who listens, signed when a token is set; says how many heard it.
+
+    Spores obey the orders of `venom node`; every other command is for programs of your own that call
+    subscribe_broadcast.
+    """
+    if text is not None and words:
+        raise click.UsageError("Give NAME=VALUE words or --data, not both.")
+    data = pairs(words) if text is None else json_object("--data", text)
 
     async def work(broker: MessageBroker) -> int:
-        rows = [_node(node) for node in await broker.hive.nodes.all()]
+        if command in NODE_ORDERS:
+            data.setdefault("hive", broker.settings.hive_namespace)
+        heard = await broker.broadcast_control(command, data)
         if as_json:
-            print_json(rows)
+            print_json({"command": command, "heard": heard})
         else:
-            shown = (
-                "name",
-                "kind",
-                "online",
-                "active_tasks",
-                "concurrency",
-                "cpu_percent",
-                "memory_percent",
-                "host",
-                "pid",
-            )
-            columns = ("name", "kind", "online", "running", "slots", "CPU %", "memory %", "host", "process", "offers")
-            offers = [{"offers": _offers(row)} for row in rows]
-            print_table(
-                columns, [[(row | offer)[name] for name in shown] for row, offer in zip(rows, offers, strict=True)]
-            )
-        return 0
+            click.echo(f"{command} was heard by {heard}.")
+        return OK
 
     with_broker(redis_url, work)
-
-
-def _offers(row: dict[str, Any]) -> str:
-    """Tags and capabilities, by which tasks with requirements are placed."""
-    capabilities = [f"{name}={proficiency:g}" for name, proficiency in row["capabilities"].items()]
-    return " ".join([*row["tags"], *capabilities])
-
-
-def _node(node: NodeState) -> dict[str, Any]:
-    profile, load = node.profile, node.load
-    return {
-        "name": profile.name, "kind": profile.kind, "online": node.online, "lease_left_s": node.lease_left_ms / 1000,
-        "active_tasks": load.active_tasks, "concurrency": profile.concurrency, "load_score": round(load.score(), 1),
-        "cpu_percent": round(load.cpu_percent, 1), "memory_percent": round(load.memory_percent, 1),
-        "disk_percent": round(load.disk_percent, 1), "load_1m": load.load_1m, "skills": list(profile.skills),
-        "tags": list(profile.tags), "capabilities": dict(profile.capabilities), "release": profile.release,
-        "host": profile.host, "pid": profile.pid,
-    }  # fmt: skip

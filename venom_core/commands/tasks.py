@@ -1,154 +1,102 @@
-"""`venom task`, `enqueue`, `cancel` and `retry`: one task."""
+"""`venom task` and `venom explain`: one task."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
-from datetime import datetime
 from typing import Any
 
 import click
 
-from venom_core.commands.frame import json_option, print_json, redis_url_option, with_broker
+from venom_core.clock import to_naive_local
+from venom_core.commands.follow import follow
+from venom_core.commands.frame import (
+    FAILED,
+    OK,
+    Commands,
+    json_option,
+    listing_options,
+    redis_url_option,
+    show,
+    task_argument,
+    with_broker,
+)
+from venom_core.commands.screen import Listing, print_json
 from venom_core.demo.path_text import printable
-from venom_core.domain.lifecycle import TaskStatus
-from venom_core.errors import InvalidTask, UnknownTask
+from venom_core.domain.payload import decode
+from venom_core.domain.task_message import TaskMessage
+from venom_core.errors import UnknownTask
+from venom_core.infrastructure.audit import audit_lines
 from venom_core.infrastructure.message_broker import MessageBroker
 
-task_argument = click.argument("task_id", metavar="ID")
+VALUE_CHARS = 4_000
 
 
-@click.command()
+@click.group(cls=Commands)
+def task() -> None:
+    """One task: look at it, follow it, stop it, run it again."""
+
+
+async def known(broker: MessageBroker, task_id: str) -> TaskMessage:
+    """The task as it stands; `UnknownTask`."""
+    message = await broker.get_task_status(task_id)
+    if message is None:
+        raise UnknownTask(f"no task {task_id} is known; was it submitted in this hive, less than HIVE_RESULT_TTL ago?")
+    return message
+
+
+@task.command("show")
 @task_argument
-@json_option
-@redis_url_option
-def task(task_id: str, redis_url: str | None, as_json: bool) -> None:
-    """Status of a task, and why it is where it is."""
+@listing_options
+def show_task(task_id: str, redis_url: str | None, as_json: bool, watch: float | None) -> None:
+    """All that is known of a task, and why it is where it is."""
 
-    async def work(broker: MessageBroker) -> int:
-        message = await broker.get_task_status(task_id)
-        if message is None:
-            raise UnknownTask(f"No task {task_id} is known; was it enqueued in this hive?")
+    async def look(broker: MessageBroker) -> Listing:
+        message = await known(broker, task_id)
         why = await broker.explain(task_id)
-        if as_json:
-            print_json(message.to_dict() | {"reason": why.reason, "explanation": why.sentence})
-            return 0
-        click.echo(f"{message.status}: {printable(why.sentence)}")
-        shown = {name: value for name, value in message.to_dict().items() if value not in (None, "", {}, [])}
-        for name, value in shown.items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            click.echo(f"  {name:14} {printable(text)}")
-        return 0
+        data = message.to_dict() | {"reason": why.reason, "explanation": why.sentence}
+        shown = {"status": message.status, "explanation": why.sentence} | data
+        del shown["reason"]
+        rows = [(name, as_text(value)) for name, value in shown.items() if value not in (None, "", {}, [])]
+        return Listing(data, ("what", "value"), rows)
 
-    with_broker(redis_url, work)
+    show(look, redis_url=redis_url, as_json=as_json, watch=watch)
 
 
-@click.command()
-@click.argument("task_type", metavar="TYPE")
-@click.argument("payload", metavar="JSON", default="{}")
-@click.option(
-    "--wait",
-    type=click.FloatRange(0, min_open=True),
-    metavar="S",
-    help="Wait so many seconds for the end and print the result.",
-)
-@click.option("--id", "task_id", help="Id of the task (default: a new one).")
-@click.option("--priority", metavar="P", help="0 to 10, high_priority (8) or background (2, the default).")
-@click.option("--timeout", type=float, metavar="S", help="Seconds after which an attempt is ended.")
-@click.option("--max-retries", type=int, metavar="N", help="How often it is tried again after a failure.")
-@click.option("--delay", type=float, metavar="S", help="Seconds to wait before it may start.")
-@click.option("--run-at", metavar="TIME", help="ISO 8601 time before which it does not start.")
-@click.option("--deadline", metavar="TIME", help="ISO 8601 time after which it does not start any more.")
-@click.option("--metadata", metavar="JSON", help="An object that travels with the task.")
+def as_text(value: Any) -> str:
+    """A value in one line of bounded length."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= VALUE_CHARS else f"{text[:VALUE_CHARS]}… ({len(text):,} characters; see --json)"
+
+
+@task.command("watch")
+@task_argument
+@click.option("--for", "seconds", type=click.FloatRange(0, min_open=True), metavar="S", help="At most so long.")
 @redis_url_option
-def enqueue(
-    task_type: str, payload: str, wait: float | None, task_id: str | None, redis_url: str | None, **given: Any
-) -> None:
-    """Enqueue a task of TYPE with the arguments in JSON ("-" reads them from standard input); prints its id.
-
-    With --wait it prints the result instead, as JSON, and fails if the task does.
-    """
-    body = _object("the payload", sys.stdin.buffer.read() if payload == "-" else payload)
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if "priority" in options:
-        options["priority"] = _priority(options["priority"])
-    for name in options.keys() & {"run_at", "deadline"}:
-        options[name] = _moment(name, options[name])
-    if "metadata" in options:
-        options["metadata"] = _object("--metadata", options["metadata"])
-
-    async def work(broker: MessageBroker) -> int:
-        enqueued = await broker.enqueue_task(task_type, body, task_id=task_id, **options)
-        if wait is None:
-            click.echo(enqueued)
-            return 0
-        return await _wait(broker, enqueued, wait)
-
-    with_broker(redis_url, work)
+def watch_task(task_id: str, seconds: float | None, redis_url: str | None) -> None:
+    """Follow a task to its end: what it emits line by line, then its result."""
+    with_broker(redis_url, lambda broker: follow(broker, task_id, seconds, partials=True))
 
 
-async def _wait(broker: MessageBroker, task_id: str, seconds: float) -> int:
-    try:
-        message = await broker.wait_for(task_id, seconds)
-    except asyncio.CancelledError:
-        click.echo(f"venom: task {task_id} goes on; see it with: venom task {task_id}", err=True)
-        raise
-    if message is not None and message.status is TaskStatus.COMPLETED:
-        print_json(message.result)
-        return 0
-    why = await broker.explain(task_id)
-    ended = "" if message is not None else f"has not ended after {seconds:g} s, "
-    click.echo(f"venom: task {task_id} {ended}is {why.status}: {printable(why.sentence)}", err=True)
-    return 1
-
-
-def _object(what: str, text: str | bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as fault:
-        raise InvalidTask(f"{what} is not JSON: {fault}") from None
-    if not isinstance(value, dict):
-        raise InvalidTask(f'{what} must be a JSON object such as {{"url": "x"}}, not {type(value).__name__}')
-    return value
-
-
-def _priority(text: str) -> int | str:
-    """A level as a number, a word as it is; the broker judges both."""
-    return int(text) if text.lstrip("-").isdecimal() else text
-
-
-def _moment(name: str, text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidTask(
-            f"--{name.replace('_', '-')} is an ISO 8601 time such as 2030-01-31T08:00, not {text!r:.60}"
-        ) from None
-
-
-@click.command()
+@task.command()
 @task_argument
 @redis_url_option
 def cancel(task_id: str, redis_url: str | None) -> None:
-    """Cancel a task: a waiting one ends at once, a running one is stopped by its node."""
+    """Cancel it: a waiting one ends at once, a running one is stopped by its node."""
 
     async def work(broker: MessageBroker) -> int:
-        done = await broker.cancel_task(task_id)
-        return await _say_how(broker, task_id, done)
+        return await _say_how(broker, task_id, await broker.cancel_task(task_id))
 
     with_broker(redis_url, work)
 
 
-@click.command()
+@task.command()
 @task_argument
 @redis_url_option
 def retry(task_id: str, redis_url: str | None) -> None:
-    """Put a failed, cancelled or quarantined task, or a zombie, back in line."""
+    """Put a failed, cancelled or quarantined one, or a zombie, back in line."""
 
     async def work(broker: MessageBroker) -> int:
-        done = await broker.retry_task(task_id)
-        return await _say_how(broker, task_id, done)
+        return await _say_how(broker, task_id, await broker.retry_task(task_id))
 
     with_broker(redis_url, work)
 
@@ -157,4 +105,66 @@ async def _say_how(broker: MessageBroker, task_id: str, done: bool) -> int:
     why = await broker.explain(task_id)
     refusal = "" if done else "nothing to do, "
     click.echo(f"{refusal}{why.status}: {printable(why.sentence)}", err=not done)
-    return 0 if done else 1
+    return OK if done else FAILED
+
+
+@task.command()
+@task_argument
+@listing_options
+def logs(task_id: str, redis_url: str | None, as_json: bool, watch: float | None) -> None:
+    """What the hive keeps of its life: times, node, attempts, progress, partial results, refusals, the error.
+
+    Lines that a skill logs stay with the Spore that ran it, each with the task's id.
+    """
+    show(lambda broker: _life(broker, task_id), redis_url=redis_url, as_json=as_json, watch=watch)
+
+
+async def _life(broker: MessageBroker, task_id: str) -> Listing:
+    message = await known(broker, task_id)
+    rows: list[tuple[str, str, str]] = []
+
+    def note(at: object, what: str, detail: str = "") -> None:
+        rows.append((str(at or ""), what, detail))
+
+    note(_time(message.created_at), "submitted", f"type {message.task_type}, priority {message.priority}")
+    for line in await audit_lines(broker.hive, task_id):
+        note(_time(to_naive_local(line.at_ms)), line.what, " ".join(filter(None, (line.why, line.node))))
+    node = f"on {message.assigned_node}, " if message.assigned_node else ""
+    if message.started_at:
+        note(_time(message.started_at), "started", f"{node}attempt {message.attempt}")
+    elif message.attempt:
+        note("", "tried", f"{message.attempt} times so far")
+    if message.crashes:
+        note("", "crashed", f"{message.crashes} of its nodes died under it")
+    for number, partial in await broker.hive.tasks.partials(task_id, 0):
+        note("", "emitted", f"{number}: {as_text(decode(partial))}")
+    if message.progress:
+        note("", "progress", f"{message.progress['fraction']:.0%} {message.progress['note']}")
+    if message.finished:
+        note(_time(message.completed_at), str(message.status), message.error or as_text(message.result))
+    else:
+        note("", str(message.status), (await broker.explain(task_id)).sentence)
+    data = [{"at": at or None, "what": what, "detail": detail} for at, what, detail in rows]
+    return Listing(data, ("at", "what", "detail"), rows)
+
+
+def _time(moment: Any) -> str:
+    return moment.isoformat(" ", "milliseconds") if moment else ""
+
+
+@click.command()
+@task_argument
+@json_option
+@redis_url_option
+def explain(task_id: str, redis_url: str | None, as_json: bool) -> None:
+    """Why a task is where it is, in one sentence."""
+
+    async def work(broker: MessageBroker) -> int:
+        why = await broker.explain(task_id)
+        if as_json:
+            print_json({"task_id": task_id, "status": why.status, "reason": why.reason, "explanation": why.sentence})
+        else:
+            click.echo(f"{why.status}: {printable(why.sentence)}")
+        return OK
+
+    with_broker(redis_url, work)

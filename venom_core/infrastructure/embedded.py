@@ -43,6 +43,7 @@ STOP_TIMEOUT_S = 10.0
 LOCK_TIMEOUT_S = START_TIMEOUT_S + LOADING_TIMEOUT_S
 SOCKET_PATH_BYTES_MAX = 103
 PORT_TRIES = 5
+LOOPBACK = "127.0.0.1"
 _PAUSE_S = 0.005
 _SAME_START_S = 0.5
 _PORT_TAKEN = re.compile(r"in use|listening", re.IGNORECASE)
@@ -53,14 +54,22 @@ _CLOCK = Clock()
 class ServerOptions:
     """How a server is started; `extra` is appended to its arguments as it is.
 
-    With `loopback` it listens on 127.0.0.1 at `port` (0 = one that is free).
+    With `loopback` it listens on 127.0.0.1 at `port` (0 = one that is free), with `bind` on that address of this
+    machine; in either case with `password`, or a new one.
     """
 
     appendonly: bool = True
     appendfsync: str = "everysec"
     loopback: bool = False
     port: int = 0
+    bind: str = ""
+    password: str = field(default="", repr=False)
     extra: tuple[str, ...] = ()
+
+    @property
+    def listens(self) -> bool:
+        """Whether it has a port, not a socket."""
+        return self.loopback or bool(self.bind)
 
 
 @dataclass
@@ -152,7 +161,7 @@ def _running(data_dir: Path) -> EmbeddedServer | None:
 
 
 def _start(data_dir: Path, binary: Path, options: ServerOptions) -> EmbeddedServer:
-    tries_left = PORT_TRIES if options.loopback and not options.port else 1
+    tries_left = PORT_TRIES if options.listens and not options.port else 1
     while True:
         tries_left -= 1
         server = _spawn(data_dir, binary, options)
@@ -168,9 +177,10 @@ def _start(data_dir: Path, binary: Path, options: ServerOptions) -> EmbeddedServ
 
 def _spawn(data_dir: Path, binary: Path, options: ServerOptions) -> EmbeddedServer:
     password = ""
-    if options.loopback:
-        port, password = options.port or 20_000 + secrets.randbelow(12_000), secrets.token_urlsafe(32)
-        url, listen = f"redis://:{password}@127.0.0.1:{port}/0", ["--bind", "127.0.0.1", "--port", str(port)]
+    if options.listens:
+        port = options.port or 20_000 + secrets.randbelow(12_000)
+        password = options.password or secrets.token_urlsafe(32)
+        url, listen = _tcp_url(options.bind, password, port), ["--bind", options.bind or LOOPBACK, "--port", str(port)]
     else:
         path = _socket_path(data_dir)
         url, listen = _socket_url(path), ["--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
@@ -232,6 +242,12 @@ def _last_words(server: EmbeddedServer) -> str:
     said = [line.strip() for line in lines if line.strip()]
     telling = [line for line in said if " # " in line or line.startswith(("***", ">>>")) or "rror" in line]
     return (telling or said or ["it said nothing"])[-1].rstrip(".") + f" (log: {path})"
+
+
+def _tcp_url(bind: str, password: str, port: int) -> str:
+    """Where this machine reaches it: what is bound to every address is at the loopback one too."""
+    host = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}.get(bind, bind)  # noqa: S104 - looked at, not bound here
+    return f"redis://:{quote(password, safe='')}@{f'[{host}]' if ':' in host else host}:{port}/0"
 
 
 def _socket_url(path: Path) -> str:
