@@ -53,6 +53,7 @@ def _all(history: History) -> Iterator[tuple[str, str]]:
     yield from hive_rules.of_counters(history)
     yield from hive_rules.of_nodes(history)
     yield from hive_rules.of_memory(history)
+    yield from hive_rules.of_stamps(history)
     yield from run_rules.of_runs(history)
     for rule, task_id, sentence in rules.of_claims(history):
         yield rule, f"{task_id} {sentence}"

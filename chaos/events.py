@@ -50,7 +50,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     joined    text: id, count: how many items of a run have ended by its counter in Redis
     rollback  since, until: what the server said in between may be undone
     blow      text: what the suite did
-    found     ids, marks (status letter or "-"), sums, tokens, tries ("attempt.crashes"): what is in Redis at the end
+    found     ids, marks (status letter or "-"), sums, tokens, tries ("attempt.crashes"): what is in Redis at the end;
+              stamps: the earliest and the latest moment (ms) at which these are said to have begun or ended
     counts    sums: the counters in Redis, in the order of `TaskStore.stats`
     memory    text: before or after, ids, sums: keys and their bytes, number: bytes of data in the server,
               fences, tokens: processes and their resident bytes
@@ -80,6 +81,7 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     sums: tuple[int, ...] = ()
     tokens: tuple[int, ...] = ()
     tries: tuple[str, ...] = ()
+    stamps: tuple[int, ...] = ()
     refused: tuple[int, ...] = ()
     asked: tuple[int, ...] = ()
 

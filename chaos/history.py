@@ -17,6 +17,7 @@ def gather(folder: Path) -> History:
     """Read every file of a history."""
     history = History()
     paths = sorted(folder.glob("*.jsonl"), key=_turn)
+    history.begun = min(map(_begun, paths), default=0)
     for number, path in enumerate(paths):
         Reader(history, number).take_all(path)
     for name, epoch, since in history.joined:

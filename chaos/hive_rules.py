@@ -10,6 +10,8 @@ from chaos.lives import History, Node, Weight
 
 Fault = tuple[str, str]
 MIB = 1024 * 1024
+# Between the moment that Redis names and the one in which a process knows of it.
+STAMP_SLACK_MS = 5_000
 # What may differ between two idle hives: names and numbers are longer, reply lists of a last settle.
 KEY_BYTES_MORE = 8_192
 # Buffers and tables of the server that grow with use and stay; measured: see docs/reliability.md.
@@ -45,6 +47,15 @@ def _alive_until(history: History, node: Node, at: int) -> int:
         return 0
     last = node.renewed[place - 1]
     return last + node.lease_ms if history.sure(last * 1000, at) else 0
+
+
+def of_stamps(history: History) -> Iterator[Fault]:
+    """What is said to have begun and ended did so while it stormed, whatever any clock was set to."""
+    for task_id, earliest, latest, seen in history.stamped:
+        for stamp in (earliest, latest):
+            if not history.begun // 1000 - STAMP_SLACK_MS <= stamp <= seen // 1000 + STAMP_SLACK_MS:
+                off_s = (stamp - history.begun // 1000) / 1000
+                yield "stamps", f"a task among those from {task_id} on is stamped {off_s:+,.0f} s from the first event"
 
 
 def of_counters(history: History) -> Iterator[Fault]:

@@ -158,6 +158,9 @@ class History:
         self.unreadable: list[str] = []
         self.newest: dict[str, int] = {}
         self.joined: list[tuple[str, int, int]] = []
+        # The first line of all (µs), and of each page of ends: its first task, earliest and latest ms, seen when (µs).
+        self.begun = 0
+        self.stamped: list[tuple[str, int, int, int]] = []
 
     def life(self, task_id: str) -> Life:
         """What is known of a task."""

@@ -57,6 +57,7 @@ def look_at_rest(client: redis.Redis, space: Keyspace, recorder: Recorder) -> No
 
 def _found(recorder: Recorder, seal: Seal, ids: list[str], records: list[bytes | None]) -> None:
     marks, sums, tokens, tries = "", [], [], []
+    stamps: list[int] = []
     for task_id, record in zip(ids, records, strict=True):
         if record is None:
             mark, token, tried = "-", 0, ""
@@ -65,11 +66,21 @@ def _found(recorder: Recorder, seal: Seal, ids: list[str], records: list[bytes |
             mark = next(chr(byte) for byte, known in MARK_STATUSES.items() if known is status)
             token = token_of(msgspec.msgpack.decode(outcome.result))
             tried = f"{outcome.attempt}.{outcome.crashes}"
+            # What was cancelled before it ran has never begun.
+            stamps += [outcome.completed_ms, outcome.started_ms or outcome.completed_ms]
         marks += mark
         sums.append(sum_of(record or b""))
         tokens.append(token)
         tries.append(tried)
-    recorder.write("found", ids=tuple(ids), marks=marks, sums=tuple(sums), tokens=tuple(tokens), tries=tuple(tries))
+    recorder.write(
+        "found",
+        ids=tuple(ids),
+        marks=marks,
+        sums=tuple(sums),
+        tokens=tuple(tokens),
+        tries=tuple(tries),
+        stamps=(min(stamps), max(stamps)) if stamps else (),
+    )
 
 
 def token_of(result: Any) -> int:

@@ -208,6 +208,9 @@ class Reader:
         ):
             life = self._history.life(task_id)
             life.mark, life.sum, life.token, life.tries = mark, found, token, tries
+        if event.stamps:
+            earliest, latest = event.stamps
+            self._history.stamped.append((event.ids[0], earliest, latest, event.at))
 
     def _on_counts(self, event: Event) -> None:
         self._history.counts = event.sums

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from tests.chaos.writing import Script, finish_elsewhere, ordinary
 
+HOUR_MS = 3_600_000
+
 
 def lost(script: Script) -> None:
     ordinary(script)
@@ -214,6 +216,20 @@ def counters_not_looked_at(script: Script) -> None:
     script.found("a")
 
 
+def stamps_of_a_clock_that_is_behind(script: Script) -> None:
+    stamped(script, script.now - HOUR_MS, script.now)
+
+
+def stamps_of_a_clock_that_is_ahead(script: Script) -> None:
+    stamped(script, script.now, script.now + HOUR_MS)
+
+
+def stamped(script: Script, *stamps: int) -> None:
+    ordinary(script)
+    script.found("a", stamps=stamps)
+    script.counts()
+
+
 def residue(script: Script) -> None:
     ordinary(script)
     script.found("a")
@@ -250,6 +266,7 @@ BAD: dict[str, tuple[Callable[[Script], None], ...]] = {
     "claimed_dead": (claimed_dead,),
     "epoch_twice": (epoch_twice,),
     "counters": (counters_of_ends, counters_of_what_waits, counters_not_looked_at),
+    "stamps": (stamps_of_a_clock_that_is_behind, stamps_of_a_clock_that_is_ahead),
     "residue": (residue,),
     "unreadable": (unreadable,),
 }

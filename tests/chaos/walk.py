@@ -11,7 +11,7 @@ import random
 
 from msgspec import Raw, msgpack
 
-from chaos.events import Recorder
+from chaos.events import Recorder, wall_us
 from chaos.recording import RecordingNodes, RecordingStore
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.node import NodeLoad, NodeProfile
@@ -123,7 +123,8 @@ class Walker:
 
     def record(self, task_id: str, mark: str, failures: int, crashes: int, token: int = 0) -> bytes:
         status = {"c": TaskStatus.COMPLETED, "q": TaskStatus.QUARANTINED, "x": TaskStatus.CANCELLED}[mark]
-        outcome = Outcome("node", failures + 1, crashes, 1, 2, Raw(msgpack.encode(token)))
+        now_ms = wall_us() // 1000
+        outcome = Outcome("node", failures + 1, crashes, now_ms, now_ms, Raw(msgpack.encode(token)))
         return seal_outcome(self.seal, task_id, status, outcome)
 
     async def renew(self, epoch: int) -> None:

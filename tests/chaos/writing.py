@@ -79,8 +79,17 @@ class Script:
         call = self.say("take", "nexus-1", epoch=epoch, ids=ids, fences=fences, sums=[8, 9] * len(ids), number=force)
         self.say("ok", "nexus-1", op=call, count=len(ids) if count < 0 else count)
 
-    def found(self, task_id: str, mark: str = "c", total: int = 7, token: int = 1, tries: str = "1.0") -> None:
-        self.say("found", "conductor", ids=[task_id], marks=mark, sums=[total], tokens=[token], tries=[tries])
+    def found(
+        self,
+        task_id: str,
+        mark: str = "c",
+        total: int = 7,
+        token: int = 1,
+        tries: str = "1.0",
+        stamps: tuple[int, ...] = (),
+    ) -> None:
+        lists: dict[str, object] = {"ids": [task_id], "sums": [total], "tokens": [token], "tries": [tries]}
+        self.say("found", "conductor", marks=mark, stamps=stamps or (self.now, self.now), **lists)
 
     def counts(self, completed: int = 1, failed: int = 0, cancelled: int = 0, quarantined: int = 0) -> None:
         self.say("counts", "conductor", sums=[0, 0, 0, 0, completed, failed, cancelled, quarantined])
