@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,9 +74,9 @@ class Lab:
         return side.ask(self.server, self.tally.path, verb, count=count, task=task, payload=payload)
 
     @contextmanager
-    def worker(self, side: Side, skills: str = "benchmarks.skills") -> Iterator[psutil.Process]:
+    def worker(self, side: Side, skills: str = "benchmarks.skills", number: int = 0) -> Iterator[psutil.Process]:
         """A worker process for the length of a block."""
-        process = side.start_worker(self.server, self.tally.path, skills)
+        process = side.start_worker(self.server, self.tally.path, skills, number)
         try:
             yield psutil.Process(process.pid)
         finally:
@@ -87,22 +87,32 @@ class Lab:
                 process.kill()
                 process.wait()
 
-    def drain(self, side: Side, count: int, task: str = "noop", payload: dict[str, Any] | None = None) -> Drained:
-        """Fill an empty server with `count` tasks, start one worker, and watch it."""
+    def drain(
+        self, side: Side, count: int, task: str = "noop", payload: dict[str, Any] | None = None, processes: int = 1
+    ) -> Drained:
+        """Fill an empty server with `count` tasks, start the workers, and watch them."""
         self.server.empty()
         self.ask(side, "bulk", count, task, payload or {"n": 1})
-        return self.drain_queued(side, count)
+        return self.drain_queued(side, count, processes=processes)
 
-    def drain_queued(self, side: Side, count: int, skills: str = "benchmarks.skills", most_s: float = 60.0) -> Drained:
-        """Start one worker on a queue of `count` tasks and watch it to the end, or for `most_s` seconds."""
+    def drain_queued(
+        self,
+        side: Side,
+        count: int,
+        skills: str = "benchmarks.skills",
+        most_s: float = 60.0,
+        processes: int = 1,
+    ) -> Drained:
+        """Start workers on a queue of `count` tasks and watch them to the end, or for `most_s` seconds."""
         self.tally.reset()
-        with self.worker(side, skills) as process:
+        with ExitStack() as stack:
+            started = [stack.enter_context(self.worker(side, skills, number)) for number in range(processes)]
             self._await_tally(1, START_S)
             done, moment = self.tally.value, time.perf_counter()
-            worker_s, redis_s, busy_s = _cpu_s(process), self.server.cpu_s(), _busy_s()
+            worker_s, redis_s, busy_s = _cpu_s(started), self.server.cpu_s(), _busy_s()
             self._await_end(side, count, most_s)
             tasks, seconds = self.tally.value - done, time.perf_counter() - moment
-            worker_s, redis_s = _cpu_s(process) - worker_s, self.server.cpu_s() - redis_s
+            worker_s, redis_s = _cpu_s(started) - worker_s, self.server.cpu_s() - redis_s
             foreign = max(_busy_s() - busy_s - worker_s - redis_s, 0.0) / (seconds * (os.cpu_count() or 1))
         self.foreign.append(foreign)
         return Drained(tasks, seconds, worker_s, redis_s, foreign)
@@ -129,9 +139,10 @@ class Lab:
             time.sleep(POLL_S)
 
 
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
+def _cpu_s(processes: Iterable[psutil.Process]) -> float:
+    """Of these processes and all that they started."""
+    every = (one for process in processes for one in (process, *process.children(recursive=True)))
+    return sum(float(times.user + times.system) for times in (process.cpu_times() for process in every))
 
 
 def _busy_s() -> float:

@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import redis
 
+from benchmarks.environments import environment_of
 from benchmarks.server import Server
-from benchmarks.tally import TALLY_VARIABLE
+from benchmarks.tally import CELL_VARIABLE, TALLY_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".bench"
@@ -21,19 +23,20 @@ TOKEN = "a-shared-token-for-benchmarks-only-0123456789"
 CONCURRENCY = 100
 
 
-def environment(tally: Path) -> dict[str, str]:
+def environment(tally: Path, number: int = 0) -> dict[str, str]:
     """What clients and workers of both sides start with: no setting but the token from outside the benchmark."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("HIVE_", "REDIS_", "NEXUS_"))}
-    return kept | {"NEXUS_SHARED_TOKEN": TOKEN, TALLY_VARIABLE: str(tally)}
+    return kept | {"NEXUS_SHARED_TOKEN": TOKEN, TALLY_VARIABLE: str(tally), CELL_VARIABLE: str(number)}
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """How to call one of the two, and where it shows in Redis what is unfinished."""
+    """How to call one of them, and where it shows in Redis what is unfinished: tasks queued or running."""
 
     name: str
     client: tuple[str, ...]
     worker: tuple[str, ...]
+    unfinished: Callable[[redis.Redis], int]
 
     def ask(self, server: Server, tally: Path, verb: str, **options: Any) -> dict[str, Any]:
         """What its client reports of one verb: {count, seconds, cpu_s, redis_cpu_s} or lists of milliseconds."""
@@ -44,19 +47,22 @@ class Side:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def start_worker(self, server: Server, tally: Path, skills: str = "benchmarks.skills") -> subprocess.Popen[bytes]:
-        """One worker process with concurrency 100."""
-        place = {"port": server.port, "url": server.url, "skills": f"{skills}:skills"}
+    def start_worker(
+        self, server: Server, tally: Path, skills: str = "benchmarks.skills", number: int = 0
+    ) -> subprocess.Popen[bytes]:
+        """One worker process with concurrency 100, the `number`-th of its kind."""
+        place = {"port": server.port, "url": server.url, "skills": f"{skills}:skills", "number": number}
         command = [part.format(**place) for part in self.worker]
-        return subprocess.Popen(command, cwd=ROOT, env=environment(tally), stderr=subprocess.DEVNULL)
+        return subprocess.Popen(command, cwd=ROOT, env=environment(tally, number), stderr=subprocess.DEVNULL)
 
-    def unfinished(self, client: redis.Redis) -> int:
-        """Tasks queued or running, as the store has it."""
-        if self.name == "arq":
-            return _number(client.zcard("arq:queue"))
-        counts = client.hmget("{venom:0}:count", ["high", "background"])
-        queued = sum(int(count or 0) for count in counts)
-        return queued + _number(client.hlen("{venom:0}:run"))
+
+def _unfinished_in_hive(client: redis.Redis) -> int:
+    counts: Any = client.hmget("{venom:0}:count", ["high", "background"])
+    return sum(int(count or 0) for count in counts) + _number(client.hlen("{venom:0}:run"))
+
+
+def _unfinished_in_arq(client: redis.Redis) -> int:
+    return _number(client.zcard("arq:queue"))
 
 
 def _number(reply: Any) -> int:
@@ -65,34 +71,23 @@ def _number(reply: Any) -> int:
 
 def hive_side() -> Side:
     """This checkout, run by this interpreter."""
-    spore = "-m", "venom_spore.main", "--skills", "{skills}", "--redis-url", "{url}", "--name", "bench"
+    spore = "-m", "venom_spore.main", "--skills", "{skills}", "--redis-url", "{url}", "--name", "bench-{number}"
     return Side(
         "hive",
         (sys.executable, "-m", "benchmarks.hive_client"),
         (sys.executable, *spore, "--concurrency", str(CONCURRENCY), "--log-level", "WARNING"),
+        _unfinished_in_hive,
     )
 
 
 def arq_side() -> Side:
     """Side of arq with uvloop; it holds redis-py below 6, so it cannot share our environment."""
-    python = CACHE / "arq" / "bin" / "python"
-    if not (CACHE / "arq" / "made").exists():
-        print("making arq's environment ...", file=sys.stderr)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(CACHE / "arq")], check=True)
-        install = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "arq>=0.28,<0.29",
-            "uvloop",
-        ]
-        subprocess.run(install, check=True)
-        (CACHE / "arq" / "made").touch()
+    python = str(environment_of(CACHE / "arq", ROOT / "benchmarks" / "peers" / "arq" / "locked.txt"))
     return Side(
-        "arq", (str(python), "-m", "benchmarks.arq_client"), (str(python), "-m", "benchmarks.arq_worker", "{port}")
+        "arq",
+        (python, "-m", "benchmarks.arq_client"),
+        (python, "-m", "benchmarks.arq_worker", "{port}"),
+        _unfinished_in_arq,
     )
 
 
