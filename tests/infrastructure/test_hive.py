@@ -95,6 +95,26 @@ async def test_zombies_run_on_leased_nodes_that_are_silent(settings: Settings, p
     await hive.close()
 
 
+async def server_ms(hive: Hive) -> int:
+    seconds, micros = await hive.link.command("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+async def test_what_was_claimed_after_a_silence_was_reported_is_no_zombie(settings: Settings) -> None:
+    hive = await Hive.connect(settings, Clock())
+    stores = Stores(hive.link, hive.tasks.keyspace)
+    await stores.put(group("scan", ["before", "after"]))
+    epoch = await stores.join("spore")
+    await stores.claim(epoch, 1)
+    await beat(hive, epoch, "spore", NodeLoad(loop_silent_ms=20_000))
+    heard_ms = (await hive.nodes.all())[0].heard_ms
+    while await server_ms(hive) <= heard_ms:
+        pass
+    await stores.claim(epoch, 1)
+    assert [zombie.task_id for zombie in await hive.find_zombies(10)] == ["before"]
+    await hive.close()
+
+
 async def test_nodes_are_known_by_the_epoch_of_their_newest_incarnation(settings: Settings) -> None:
     hive = await Hive.connect(settings, Clock())
     await hive.nodes.join(NodeProfile("a"), HOUR_MS)

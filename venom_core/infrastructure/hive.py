@@ -111,7 +111,10 @@ class Hive:
             self.reaping.discard(epoch)
 
     async def find_zombies(self, silence_s: float) -> list[Zombie]:
-        """Tasks that run on leased nodes whose event loop has been silent for longer than `silence_s`."""
+        """Tasks that run on leased nodes whose event loop has been silent for longer than `silence_s`.
+
+        Who claims is not silent: a task claimed since the heartbeat that told of a silence is none.
+        """
         silent = {
             node.epoch: node
             for node in await self.nodes.all()
@@ -123,7 +126,7 @@ class Hive:
                 zombies += [
                     Zombie(task_id, held, silent[held.epoch].profile.name)
                     for task_id, held in page
-                    if held.epoch in silent
+                    if held.epoch in silent and held.started_ms <= silent[held.epoch].heard_ms
                 ]
         return zombies
 
