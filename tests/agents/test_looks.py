@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -25,7 +26,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 async def bench(settings: Settings, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     """A dispatcher that takes two nodes for many, on a clock that stands."""
-    monkeypatch.setattr(module, "LOOK_ANEW_BELOW", 2)
+    monkeypatch.setattr(module, "LARGE", 2)
     monkeypatch.setattr(module, "LOOKED_AT_A_S", 1)
     slow = altered(settings, hive_heartbeat_interval=HEARTBEAT_S, hive_lease=90)
     async with MessageBroker(slow, clock=clock) as broker:
@@ -85,3 +86,20 @@ async def test_what_is_sent_on_one_look_is_remembered_on_the_next_tick_with_it(b
     await bench.put(2)
     await bench.tick()
     assert len(await bench.lane("a")) == len(await bench.lane("b")) - 2 == 1
+
+
+async def test_in_a_large_hive_ticks_lie_some_time_apart_and_what_woke_it_meanwhile_is_not_lost(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGE", 1)
+    monkeypatch.setattr(module, "REST_S", 0.2)
+    async with MessageBroker(altered(settings, hive_heartbeat_interval=HEARTBEAT_S, hive_lease=90)) as broker:
+        bench = Bench(broker)
+        await bench.join("a", tags=X)
+        await bench.tick()
+        (task_id,) = await bench.put()
+        async with asyncio.timeout(HEARTBEAT_S / 2):
+            await bench.dispatcher.wait()
+        assert broker.hive.clock.monotonic_s() - bench.dispatcher._ticked_s >= 0.2
+        await bench.tick()
+        assert await bench.lane("a") == [task_id]

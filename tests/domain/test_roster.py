@@ -101,6 +101,11 @@ class RosterWalk(RuleBasedStateMachine):
         self.roster.bar(name, barred)
         self.barred = self.barred | {name} if barred else self.barred - {name}
 
+    @rule(names=st.sets(st.sampled_from(NAMES)))
+    def bar_only(self, names: set[str]) -> None:
+        self.roster.bar_only(names)
+        self.barred = names
+
     @rule(wanted=WANTED, task_type=TYPES)
     def choose(self, wanted: dict[str, Any], task_type: str | None) -> None:
         needs = Requirements.parse(wanted)

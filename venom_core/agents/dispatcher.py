@@ -7,10 +7,11 @@ slots, and what waits there is given to another node once that one has a slot fr
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 
-from venom_core.agents.desk import Desk
+from venom_core.agents.desk import Desk, Look
 from venom_core.agents.service import Service
 from venom_core.agents.wants import Wants
 from venom_core.domain.lane import WAITING, own_lane
@@ -26,9 +27,10 @@ PAGE, PAGES_MAX = 200, 50
 BUDGET_HEARTBEATS = 3
 CPU_SMOOTHING = 0.3
 SILENT_HEARTBEATS = 3
-# In a hive of many nodes a tick that was woken makes do with a look made shortly before: at 20 us a node, looking is
-# to take a tenth of the time at most.
-LOOK_ANEW_BELOW = 100
+# In a hive of so many nodes ticks lie some time apart, and make do with a look made shortly before: looking costs 10 us
+# a node or so, and may take a twentieth of the time.
+LARGE = 100
+REST_S = 0.02
 LOOKED_AT_A_S = 5_000
 
 
@@ -45,23 +47,26 @@ class Dispatcher(Service):
         self._stopped_at: dict[tuple[int, str], int] = {}
         self._due_ms = math.inf
         self._wants, self._roster = Wants(hive.seal), Roster()
-        self._nodes: list[NodeState] = []
-        self._looked_s = -math.inf
+        self._look = Look([], self._roster)
+        self._looked_s = self._ticked_s = -math.inf
         self._budgeted = False
         self._cpu: dict[str, tuple[int, float]] = {}
         self.interval_s = hive.rhythm.heartbeat_s
 
     async def wait(self) -> None:
         """Until there is something to place, for a heartbeat at most."""
+        rest_s = self._ticked_s + REST_S - self._hive.clock.monotonic_s() if self._is_large() else 0.0
+        await asyncio.sleep(max(rest_s, 0.0))
         await self._wake.pop(self._lanes.wake_keys(), min(self.interval_s, max(self._due_ms, 1) / 1000))
 
     async def tick(self) -> None:
         """Place what waits, take back what dead or busy nodes were given, set budgets."""
-        anew = await self._look()
-        heard = {node.profile.name: node.heard_ms for node in self._nodes}
+        self._ticked_s = self._hive.clock.monotonic_s()
+        anew = await self._renew_look()
+        heard = self._look.heard
         self._sent = {name: sent for name, sent in self._sent.items() if heard.get(name) == sent[0]}
         sent = {name: number for name, (_, number) in self._sent.items()}
-        desk = Desk(self._nodes, await self._lanes.given(), sent, self._roster)
+        desk = Desk(self._look, await self._lanes.given(), sent)
         strays, self._due_ms = desk.strays(), math.inf
         try:
             for partition in range(self._lanes.keyspace.partitions):
@@ -72,18 +77,20 @@ class Dispatcher(Service):
             for name, number in desk.sent.items():
                 self._sent[name] = (heard[name], self._sent.get(name, (0, 0))[1] + number)
         if anew:
-            await self._set_budgets(self._nodes)
+            await self._set_budgets(self._look.nodes)
 
-    async def _look(self) -> bool:
+    async def _renew_look(self) -> bool:
         """See how the nodes fare, unless that was seen just before; whether it was seen anew."""
-        now_s, count = self._hive.clock.monotonic_s(), len(self._nodes)
-        good_for_s = min(count / LOOKED_AT_A_S, self.interval_s / 2) if count >= LOOK_ANEW_BELOW else 0.0
-        if now_s - self._looked_s < good_for_s:
+        good_for_s = min(len(self._look.nodes) / LOOKED_AT_A_S, self.interval_s / 2) if self._is_large() else 0.0
+        if self._ticked_s - self._looked_s < good_for_s:
             return False
         silent_ms = round(self.interval_s * 1000 * SILENT_HEARTBEATS)
-        self._nodes = [full_if_silent(node, silent_ms) for node in await self._hive.nodes.all()]
-        self._looked_s = now_s
+        nodes = [full_if_silent(node, silent_ms) for node in await self._hive.nodes.all()]
+        self._look, self._looked_s = Look(nodes, self._roster), self._ticked_s
         return True
+
+    def _is_large(self) -> bool:
+        return len(self._look.nodes) >= LARGE
 
     async def _review(self, partition: int, lane: str, desk: Desk) -> None:
         """Page by page, so that what no node can take does not stand in the way of what comes after it.

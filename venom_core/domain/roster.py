@@ -28,7 +28,7 @@ class Roster:
         self._slots: dict[str, int] = {}
         self._nodes: dict[int, NodeState] = {}
         self._vacant: list[int] = []
-        self._open = 0
+        self._all = self._open = 0
         self._given: dict[str, int] = {}
         self._having: dict[_Trait, int] = {}
         self._measured: dict[_Trait, Ladder[Any]] = {}
@@ -45,7 +45,8 @@ class Roster:
                 self._nodes[slot] = node
             else:
                 self._enter(node)
-        self._open, self._given = bits_of(self._nodes), dict(given or {})
+        self._all = self._open = bits_of(self._nodes)
+        self._given = dict(given or {})
         loads = {slot: node.load for slot, node in self._nodes.items()}
         self._ranked.renew(
             {slot: rank(node, self._given.get(node.profile.name, 0)) for slot, node in self._nodes.items()}
@@ -71,6 +72,10 @@ class Roster:
         """Leave a node out of every choice, or let it in again; until the next look."""
         if (slot := self._slots.get(name)) is not None:
             self._open = self._open & ~(1 << slot) if barred else self._open | 1 << slot
+
+    def bar_only(self, names: Iterable[str]) -> None:
+        """Leave exactly these out of every choice, until the next look."""
+        self._open = self._all & ~bits_of(slot for name in names if (slot := self._slots.get(name)) is not None)
 
     def best(self, needs: Requirements, task_type: str | None) -> NodeState | None:
         """The node for one task, as `placement.choose` defines it; None if none that is not barred can take it."""
