@@ -9,6 +9,7 @@ import pytest
 
 from tests.hives import until_so
 from tests.stores import HOUR_MS, KEEP, Stores, group, record
+from venom_core.clock import ManualClock
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.node import NodeLoad, NodeProfile
 from venom_core.infrastructure.keys import Keyspace
@@ -183,6 +184,18 @@ async def test_the_leadership_ends_with_its_lease(stores: Stores) -> None:
     assert second.epoch > 0
     assert not await first.campaign()
     await second.resign()
+
+
+async def test_who_was_stopped_or_cut_off_past_the_lease_does_not_think_that_it_leads(stores: Stores) -> None:
+    clock = ManualClock()
+    leader = Leadership(stores.nodes, "a", 3_600, clock)
+    assert await leader.campaign()
+    clock.advance(3_599)
+    assert leader.epoch > 0
+    clock.advance(2)
+    assert leader.epoch == 0
+    assert await leader.campaign()
+    await leader.resign()
 
 
 async def test_who_could_not_campaign_does_not_think_that_it_leads(stores: Stores) -> None:

@@ -23,7 +23,7 @@ class Crew:
     def __init__(self, hive: Hive, name: str, zombie_timeout_s: float) -> None:
         self.name = name
         # The name alone would let two of the same name both lead.
-        self.leadership = Leadership(hive.nodes, f"{name}~{secrets.token_hex(4)}", hive.rhythm.lease_s)
+        self.leadership = Leadership(hive.nodes, f"{name}~{secrets.token_hex(4)}", hive.rhythm.lease_s, hive.clock)
         self.services: tuple[Service, ...] = (
             Watchdog(hive, self.leadership, zombie_timeout_s),
             Dispatcher(hive, self.leadership),
