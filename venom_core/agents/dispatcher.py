@@ -27,11 +27,11 @@ PAGE, PAGES_MAX = 200, 50
 BUDGET_HEARTBEATS = 3
 CPU_SMOOTHING = 0.3
 SILENT_HEARTBEATS = 3
-# In a hive of so many nodes ticks lie some time apart, and make do with a look made shortly before: looking costs 10 us
-# a node or so, and may take a twentieth of the time.
+# In a hive of so many nodes ticks lie some time apart, and make do with a look made shortly before: looking costs 20 us
+# a node or so with all that follows from it, and may take a twentieth of the time.
 LARGE = 100
 REST_S = 0.02
-LOOKED_AT_A_S = 5_000
+LOOKED_AT_A_S = 2_000
 
 
 class Dispatcher(Service):
