@@ -41,7 +41,7 @@ class Reader:
         for call in list(self._open.values()):
             self._unanswered(call)
         for call in self._settles.values():
-            self._settled(call, None)
+            self._settled(call, None, call.at)
 
     def _take(self, event: Event) -> None:
         if event.what in _CALLS:
@@ -59,15 +59,14 @@ class Reader:
 
     def _answered(self, call: Event, answer: Event) -> None:
         if call.what == "settle":
-            self._settles.pop(_key(call), None)
-            self._settled(call, answer)
+            self._settled(call, answer, self._settles.pop(_key(call), call).at)
         else:
             getattr(self, "_did_" + call.what)(call, answer)
 
     def _unanswered(self, call: Event) -> None:
         if call.what == "settle":
             # It will be asked again under its number; the answer to that is the answer to this.
-            self._settles[_key(call)] = call
+            self._settles.setdefault(_key(call), call)
             self._repeated.add(_key(call))
         elif call.what == "take":
             self._taken(call, sure=False, until=NEVER)
@@ -110,8 +109,9 @@ class Reader:
             Claimed(call.epoch, answer.now, answer.at, call.count, answer.ids, answer.marks, ordered)
         )
 
-    def _settled(self, call: Event, answer: Event | None) -> None:
-        sure = answer is not None and self._history.sure(call.at, answer.at)
+    def _settled(self, call: Event, answer: Event | None, since: int) -> None:
+        """`since`: when it was asked for the first time; it may have been carried out from then on."""
+        sure = answer is not None and self._history.sure(since, answer.at)
         until = answer.at if answer is not None else NEVER
         refused = set(answer.refused) if answer is not None else set()
         asked = set(answer.asked) if answer is not None else set()
@@ -121,7 +121,7 @@ class Reader:
             certain = sure and index not in refused
             if index in asked or (index in refused and not repeated):
                 continue
-            free = Free(call.marks[index], certain, call.at, until, (call.sums[index],))
+            free = Free(call.marks[index], certain, since, until, (call.sums[index],))
             hold = self._history.life(task_id).hold(call.fence)
             hold.frees.append(free)
 

@@ -33,6 +33,19 @@ def refused_the_second_time_because_it_was_done_the_first(script: Script) -> Non
     script.counts()
 
 
+def given_back_the_first_time_and_taken_by_another_before_the_second(script: Script) -> None:
+    script.enqueue("a")
+    script.claim(5, 1, "a")
+    script.settle("5.1|", "a", mark="b", fault="StoreUnavailable")
+    script.claim(6, 1, "a")
+    script.body("a", 1, "6.1|")
+    script.settle("6.1|", "a")
+    script.settle("5.1|", "a", mark="b", fault="StoreUnavailable")
+    script.settle("5.1|", "a", mark="b")
+    script.found("a")
+    script.counts()
+
+
 def settled_without_an_answer(script: Script) -> None:
     script.enqueue("a")
     script.claim(5, 1, "a")
@@ -201,6 +214,7 @@ GOOD: tuple[Callable[[Script], None], ...] = (
     plain,
     moved_to_another_node,
     refused_the_second_time_because_it_was_done_the_first,
+    given_back_the_first_time_and_taken_by_another_before_the_second,
     settled_without_an_answer,
     a_settle_that_was_refused_whole,
     an_enqueue_without_an_answer_that_did_not_happen,
