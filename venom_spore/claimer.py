@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from venom_core.errors import LeaseLost, StoreError
-from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.scripts import Argument
 from venom_core.infrastructure.task_records import Batch
@@ -35,14 +34,13 @@ class Claimer:
         self._tasks, self._lanes, self._quiet = hive.tasks, lanes, quiet
         self._placement = hive.placement
         self._wake = WakeLists(hive.link)
-        self._disturbed = asyncio.Event()
+        self._disturbed = False
         self._wake_keys = hive.tasks.wake_keys(lanes)
         self._number = 0
         self._next_partition = 0
         self._woken: dict[int, str] = {}
         self._watched: dict[int, str] = {}
         self._wait_ms = -1
-        self._disturbance: asyncio.Task[bool] | None = None
         self.emptied = False
 
     async def claim(self, epoch: int, count: int) -> Batch | None:
@@ -88,7 +86,6 @@ class Claimer:
         for partition, task_type in self._watched.items():
             await self._tasks.unwatch(partition, epoch, task_type)
         self._watched.clear()
-        await end_tasks(self._disturbance)
 
     async def pass_on(self) -> None:
         """Leave the tokens that woke this node to others; the next claim looks at those lanes all the same."""
@@ -98,7 +95,8 @@ class Claimer:
 
     def disturb(self) -> None:
         """End the present sleep, or the next one before it begins."""
-        self._disturbed.set()
+        self._disturbed = True
+        self._wake.give_up()
 
     async def sleep(self, epoch: int, count: int) -> Batch | None:
         """Block until there may be work or somebody disturbs; what the server claimed the moment it woke this node.
@@ -112,23 +110,26 @@ class Claimer:
         if count and self._tasks.keyspace.partitions == 1:
             watched = self._watched.get(0, "")
             ahead = self._tasks.claim_command(0, epoch, self._number + 1, self._lanes, count, watched)
-        popping = asyncio.ensure_future(self._wake.pop_and(self._wake_keys, max(seconds, 0.001), ahead))
-        if self._disturbance is None or self._disturbance.done():
-            self._disturbance = asyncio.ensure_future(self._disturbed.wait())
-        try:
-            await asyncio.wait([popping, self._disturbance], return_when=asyncio.FIRST_COMPLETED)
-            self._disturbed.clear()
-            self.emptied = False
-            if not popping.done():
-                return None
-            key, reply = popping.result()
-            if ahead and reply is None:
-                # The server has forgotten its scripts; the next claim sends the source, and looks at every lane.
-                self._woken[0] = ANY_LANE
-            return await self._wake_up(key, reply, epoch, count)
-        finally:
-            if not popping.done():
-                await end_tasks(popping)
+        await self._settle_first()
+        disturbed, self._disturbed = self._disturbed, False
+        self.emptied = False
+        if disturbed:
+            return None
+        popped = await self._wake.pop_and(self._wake_keys, max(seconds, 0.001), ahead)
+        if popped is None:
+            self._disturbed = False
+            return None
+        key, reply = popped
+        if ahead and reply is None:
+            # The server has forgotten its scripts; the next claim sends the source, and looks at every lane.
+            self._woken[0] = ANY_LANE
+        return await self._wake_up(key, reply, epoch, count)
+
+    @staticmethod
+    async def _settle_first() -> None:
+        """What has just been started may end at once: its report goes out before the call that blocks, not after."""
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def _wake_up(self, key: bytes | None, reply: Any, epoch: int, count: int) -> Batch | None:
         if key is not None:

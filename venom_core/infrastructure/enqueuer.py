@@ -28,6 +28,7 @@ class _Waiting:
     when: str
     task_id: str
     envelope: bytes
+    reply_to: str
     done: asyncio.Future[bytes | None]
 
 
@@ -39,10 +40,12 @@ class Enqueuer:
         self._waiting: list[_Waiting] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def submit(self, lane: str, priority: int, when: str, task_id: str, envelope: bytes) -> bytes | None:
-        """Enqueue one task; None, or the envelope that already has this id."""
+    async def submit(
+        self, lane: str, priority: int, when: str, task_id: str, envelope: bytes, reply_to: str = ""
+    ) -> bytes | None:
+        """Enqueue one task; None, or the envelope that already has this id. `reply_to`: as in `TaskGroup`."""
         done: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(lane, priority, when, task_id, envelope, done))
+        self._waiting.append(_Waiting(lane, priority, when, task_id, envelope, reply_to, done))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all())
         return await done
@@ -82,12 +85,12 @@ class Enqueuer:
         return list(batch.values()), []
 
     async def _send_batch(self, batch: list[_Waiting]) -> None:
-        groups: dict[tuple[str, int, str], TaskGroup] = {}
+        groups: dict[tuple[str, int, str, str], TaskGroup] = {}
         for item in batch:
-            kind = (item.lane, item.priority, item.when)
+            kind = (item.lane, item.priority, item.when, item.reply_to)
             group = groups.get(kind)
             if group is None:
-                group = groups[kind] = TaskGroup(*kind)
+                group = groups[kind] = TaskGroup(item.lane, item.priority, item.when, reply_to=item.reply_to)
             group.ids.append(item.task_id)
             group.envelopes.append(item.envelope)
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -23,8 +23,9 @@ from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX
 class Intake:
     """Takes tasks into one hive."""
 
-    def __init__(self, hive: Hive, settings: Settings) -> None:
-        self._hive, self._settings = hive, settings
+    def __init__(self, hive: Hive, settings: Settings, foresee: Callable[[str, bytes], str]) -> None:
+        """`foresee`: the channel to be told of a new task's end (id, envelope), or ""."""
+        self._hive, self._settings, self._foresee = hive, settings, foresee
         self._enqueuer = Enqueuer(hive.tasks, settings.hive_queued_max)
         self._new_ids = TaskIds()
 
@@ -41,7 +42,9 @@ class Intake:
         body = self._body(check_type(task_type), self._encode(payload), terms)
         new_id = self._new_ids.take(1, hive.now_ms())[0] if task_id is None else check_id(task_id)
         envelope = seal_task(hive.seal, new_id, terms.priority, body)
-        other = await self._enqueuer.submit(first_lane(body), terms.priority, terms.when, new_id, envelope)
+        # An id of the caller's own may be known already, and have ended: whoever waits for that one asks.
+        reply_to = self._foresee(new_id, envelope) if task_id is None else ""
+        other = await self._enqueuer.submit(first_lane(body), terms.priority, terms.when, new_id, envelope, reply_to)
         if other is not None:
             self._compare(new_id, body, terms, other)
         return new_id

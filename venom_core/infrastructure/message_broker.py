@@ -63,8 +63,8 @@ class MessageBroker:
         if self._hive is not None:
             return
         self._hive = await Hive.connect(self.settings, self._clock)
-        self._intake = Intake(self._hive, self.settings)
         self._waiter = ResultWaiter(self._hive.link, self._hive.tasks)
+        self._intake = Intake(self._hive, self.settings, self._waiter.foresee)
 
     async def connect(self) -> bool:
         """Connect; True, or False after logging in one sentence why not."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import redis
@@ -164,24 +165,37 @@ class RedisLink:
         finally:
             await end_tasks(asking)
 
-    async def listen(self, channel: str) -> AsyncIterator[bytes | None]:
-        """Messages of one channel on a line of its own, for ever; first a None, once the subscription stands.
+    @asynccontextmanager
+    async def hearing(self, channel: str, heard: Callable[[bytes], None]) -> AsyncIterator[asyncio.Future[None]]:
+        """While the block lasts each message of a channel goes to `heard` the moment it comes, on a line of its own.
 
-        Raises:
-            StoreUnavailable: the line was lost; what was said meanwhile is lost too.
+        The future ends with `StoreUnavailable` when the line is lost; what was said meanwhile is lost too.
         """
         line = self.own_line()
-        heard: asyncio.Queue[bytes | None] = asyncio.Queue()
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def lose() -> None:
+            if not lost.done():
+                lost.set_exception(StoreUnavailable(f"{self.place} is not heard any more; subscribe again."))
+
         try:
-            await line.subscribe(self._timeout_s, channel, heard.put_nowait, lambda: heard.put_nowait(None))
-            yield None
-            while (data := await heard.get()) is not None:
-                yield data
-            raise StoreUnavailable(f"{self.place} is not heard any more on {channel}; subscribe again.")
+            await line.subscribe(self._timeout_s, channel, heard, lose)
+            yield lost
         finally:
+            lost.cancel()
             await line.close()
             if line in self._lines:
                 self._lines.remove(line)
+
+    async def listen(self, channel: str) -> AsyncIterator[bytes | None]:
+        """Messages of one channel for ever; first a None, once the subscription stands. Raises what `hearing` does."""
+        said: asyncio.Queue[bytes | None] = asyncio.Queue()
+        async with self.hearing(channel, said.put_nowait) as lost:
+            lost.add_done_callback(lambda _: said.put_nowait(None))
+            yield None
+            while (message := await said.get()) is not None:
+                yield message
+            await lost
 
     def own_line(self) -> Line:
         """A connection for one user, for what blocks; it closes with the link."""

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 
 from venom_core.errors import InvalidTask, StoreError, StoreUnavailable, UnknownTask
 from venom_core.event_loop import end_tasks
+from venom_core.infrastructure.foresight import Foresight
 from venom_core.infrastructure.inbox import Inbox
 from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.task_store import WAITERS_MAX, TaskStore
@@ -42,15 +43,19 @@ class ResultWaiter:
         self._futures: dict[str, set[Ended]] = {}
         self._inboxes: dict[str, list[Inbox]] = {}
         self._partials: dict[str, asyncio.Event] = {}
+        self._foresight = Foresight()
+        self._hears = False
         self._unasked: list[tuple[str, asyncio.Future[State]]] = []
         self._asker: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
         self._checker: asyncio.Task[None] | None = None
+        self._fetcher: asyncio.Task[None] | None = None
+        self._to_fetch: dict[str, None] = {}
         self._listening = asyncio.Event()
 
     async def close(self) -> None:
         """Stop listening; whoever still waits gets `StoreUnavailable`."""
-        await end_tasks(self._listener, self._checker, self._asker)
+        await end_tasks(self._listener, self._checker, self._asker, self._fetcher)
         self._listener = self._checker = None
         self._listening.set()
         for future in [future for futures in self._futures.values() for future in futures]:
@@ -67,12 +72,21 @@ class ResultWaiter:
         future: Ended = asyncio.get_running_loop().create_future()
         self._futures.setdefault(task_id, set()).add(future)
         try:
+            if guess := self._foresight.redeem(task_id):
+                if guess.record:
+                    self._answer(task_id, guess.record)
+                yield future, guess.envelope
+                return
             await self._listen()
             state, envelope = await self._ask(task_id)
             self._answer(task_id, state)
             yield future, envelope
         finally:
             await self._drop(task_id, future)
+
+    def foresee(self, task_id: str, envelope: bytes) -> str:
+        """The channel on which to be told of a new task's end, if it is likely to be waited for here; else ""."""
+        return self._channel if self._foresight.expects(task_id, envelope, hears=self._hears) else ""
 
     @asynccontextmanager
     async def inbox(self) -> AsyncIterator[Inbox]:
@@ -184,15 +198,16 @@ class ResultWaiter:
         pause = PAUSE_S
         while True:
             try:
-                async for data in self._link.listen(self._channel):
-                    if data is None:
-                        await self._register_again()
-                        self._listening.set()
-                        pause = PAUSE_S
-                    else:
-                        await self._take(data)
+                async with self._link.hearing(self._channel, self._take) as lost:
+                    await self._register_again()
+                    self._hears = True
+                    self._listening.set()
+                    pause = PAUSE_S
+                    await lost
             except StoreError as fault:
                 log.debug("result channel lost, reconnecting: %s", fault)
+                self._hears = False
+                self._foresight.forget()
                 # Whoever waits goes on to ask the store, which says in its own words that it is away.
                 self._listening.set()
                 await asyncio.sleep(pause)
@@ -219,23 +234,44 @@ class ResultWaiter:
         for task_id, (state, _) in (await self._store.wait(task_ids, self._channel, envelopes=False)).items():
             self._answer(task_id, state)
 
-    async def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes) -> None:
+        """A message, in the moment in which it comes."""
         try:
             letters = list(_letters(data))
         except ValueError:
             log.warning("somebody publishes what is no result on %s; asking the store instead", self._channel)
-            return await self._register_again()
+            self._ask_later([*self._futures, *self._inboxes])
+            return
         fetch = []
         for task_id, record in letters:
-            if record is None:
+            if task_id not in self._futures and task_id not in self._inboxes:
+                self._foresight.land(task_id, record or b"")
+            elif record is None:
                 self._tell_partial(task_id)
             elif record:
                 self._answer(task_id, record)
             else:
                 fetch.append(task_id)
         if fetch:
-            await self._look_again(fetch)
-        return None
+            self._ask_later(fetch)
+
+    def _ask_later(self, task_ids: list[str]) -> None:
+        self._to_fetch.update(dict.fromkeys(task_ids))
+        if self._fetcher is None:
+            self._fetcher = asyncio.create_task(self._fetch())
+
+    async def _fetch(self) -> None:
+        """What is too large for a message; if the store is away, the next check asks again."""
+        try:
+            while self._to_fetch:
+                part = list(self._to_fetch)[:ASKED_PER_CALL_MAX]
+                for task_id in part:
+                    del self._to_fetch[task_id]
+                await self._look_again(part)
+        except StoreError as fault:
+            log.debug("cannot fetch what has ended: %s", fault)
+        finally:
+            self._fetcher = None
 
     def _tell_partial(self, task_id: str) -> None:
         if event := self._partials.get(task_id):

@@ -25,13 +25,17 @@ class Retention:
 
 @dataclass(slots=True)
 class TaskGroup:
-    """New tasks that share lane, level and moment; `when` is "now", "+ms" or "@ms" of Redis' clock."""
+    """New tasks that share lane, level and moment; `when` is "now", "+ms" or "@ms" of Redis' clock.
+
+    `reply_to`: the channel of a process that is to hear of their end, or "".
+    """
 
     lane: str
     priority: int
     when: str
     ids: list[str] = field(default_factory=list)
     envelopes: list[bytes] = field(default_factory=list)
+    reply_to: str = ""
 
 
 def claim_number(fence: str) -> int:

@@ -46,7 +46,7 @@ class TaskStore:
             args: list[Argument] = [queued_max]
             ids: list[str] = []
             for group in parts:
-                args += [types.index(group.lane) + 1, group.priority, group.when, len(group.ids)]
+                args += [types.index(group.lane) + 1, group.priority, group.when, group.reply_to, len(group.ids)]
                 args += [item for pair in zip(group.ids, group.envelopes, strict=True) for item in pair]
                 ids += group.ids
             reply = await self._run(scripts.ENQUEUE, partition, args, types=types)
@@ -64,7 +64,7 @@ class TaskStore:
             for task_id, envelope in zip(group.ids, group.envelopes, strict=True):
                 partition = self.keyspace.partition_of(task_id)
                 if partition not in parts:
-                    parts[partition] = TaskGroup(group.lane, group.priority, group.when)
+                    parts[partition] = TaskGroup(group.lane, group.priority, group.when, reply_to=group.reply_to)
                     split.setdefault(partition, []).append(parts[partition])
                 parts[partition].ids.append(task_id)
                 parts[partition].envelopes.append(envelope)

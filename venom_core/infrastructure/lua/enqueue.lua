@@ -1,9 +1,10 @@
 -- Store new tasks and put each in line or among the delayed. Safe to run twice: an id that is
 -- already there with the same envelope is left as it is; with another, it is reported and unchanged.
--- keys: task outcome count ready placed due wake
+-- keys: task outcome count ready placed due wake wait
 -- types: yes
 -- args: queued_max
--- rest: groups of (type_index priority when amount (id envelope) * amount); when = "now", "+ms" or "@ms"
+-- rest: groups of (type_index priority when reply_to amount (id envelope) * amount); when = "now", "+ms" or "@ms";
+--       reply_to = the channel that is to hear of their end, or ''
 -- memory: refused when full
 -- reply: {'full'} or {'ok', now, index, envelope found, …} (index counts from 0)
 -- uses: now scores wake lanes
@@ -14,9 +15,9 @@ local queued = tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
 local function room_needed(room_for)
   local total, group = 0, REST
   while group <= #ARGV do
-    local amount = tonumber(ARGV[group + 3])
-    total = total + room_for(group + 4, amount)
-    group = group + 4 + 2 * amount
+    local amount = tonumber(ARGV[group + 4])
+    total = total + room_for(group + 5, amount)
+    group = group + 5 + 2 * amount
   end
   return total
 end
@@ -76,8 +77,8 @@ end
 
 local at = REST
 while at <= #ARGV do
-  local i, priority, when, amount = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
-  local fresh = store(at + 4, amount)
+  local i, priority, when, amount = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 4])
+  local fresh = store(at + 5, amount)
   if #fresh > 0 then
     redis.call('HINCRBY', COUNT, priority >= 6 and 'high' or 'background', #fresh)
     local due = when == 'now' and 0 or tonumber(string.sub(when, 2)) + (string.sub(when, 1, 1) == '+' and now or 0)
@@ -87,7 +88,10 @@ while at <= #ARGV do
     else
       line_up(i, priority, fresh)
     end
+    if ARGV[at + 3] ~= '' then
+      for j = 1, #fresh do redis.call('HSET', WAIT, fresh[j], ARGV[at + 3]) end
+    end
   end
-  at = at + 4 + 2 * amount
+  at = at + 5 + 2 * amount
 end
 return reply
