@@ -147,6 +147,18 @@ async def test_a_cancelled_exclusive_call_takes_its_line_with_it(private_server:
         assert await line.ask(5, ("LLEN", "list")) == [1]
 
 
+async def test_an_exclusive_call_that_is_given_up_while_it_connects_is_not_sent(private_server: PrivateServer) -> None:
+    async with own(private_server.url) as line:
+        private_server.stall()
+        blocked = asyncio.create_task(line.ask(5, ("LPUSH", "list", "x"), exclusive=True))
+        await until(lambda: line._connecting.locked())
+        line.drop()
+        private_server.resume()
+        with pytest.raises(StoreUnavailable):
+            await blocked
+        assert await line.ask(5, ("LLEN", "list")) == [0]
+
+
 async def test_one_wrong_command_of_several_spoils_no_other_reply(link: RedisLink) -> None:
     line = link.own_line()
     with pytest.raises(Exception, match="unknown command"):

@@ -165,6 +165,7 @@ class Line:
         self._on_silence = on_silence
         self._connection, self._place, self._follows_master = connection, place, follows_master
         self._connecting = asyncio.Lock()
+        self._drops = 0
 
     async def ask(self, timeout_s: float, *commands: tuple[Argument, ...], exclusive: bool = False) -> list[Any]:
         """Send commands at once, to be run one after the other; their replies. Each reply has `timeout_s` seconds.
@@ -182,7 +183,10 @@ class Line:
         try:
             wire = self.wire
             if wire is None or not wire.usable:
+                drops = self._drops
                 wire = await self.open(timeout_s)
+                if exclusive and self._drops != drops:
+                    raise Lost(_CLOSED)
             made = wire.send(packed, len(commands), timeout_s)
             return [await future for future in made] if len(made) == 1 else await _all(made)
         except asyncio.CancelledError:
@@ -225,7 +229,8 @@ class Line:
             return self.wire
 
     def drop(self) -> None:
-        """Close the wire without a word; the next call makes a new one."""
+        """Close the wire without a word; the next call makes a new one. An exclusive call that connects ends too."""
+        self._drops += 1
         if self.wire is not None:
             self.wire.fail(Lost(_CLOSED))
 
