@@ -18,11 +18,6 @@ from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.intake import Intake
 
 
-def nobody(_task_id: str, _envelope: bytes) -> str:
-    """Who is to be told of the end."""
-    return ""
-
-
 @pytest.fixture
 async def hive(settings: Settings) -> AsyncIterator[Hive]:
     opened = await Hive.connect(settings, Clock())
@@ -32,7 +27,7 @@ async def hive(settings: Settings) -> AsyncIterator[Hive]:
 
 @pytest.fixture
 def intake(hive: Hive, settings: Settings) -> Intake:
-    return Intake(hive, settings, nobody)
+    return Intake(hive, settings)
 
 
 async def queued(hive: Hive) -> int:
@@ -121,7 +116,7 @@ async def test_the_same_again_is_the_same_task_and_anything_else_is_refused(hive
 
 
 async def test_a_call_that_is_refused_says_how_much_was_stored_before(hive: Hive, settings: Settings) -> None:
-    intake = Intake(hive, altered(settings, hive_queued_max=700), nobody)
+    intake = Intake(hive, altered(settings, hive_queued_max=700))
     with pytest.raises(QueueFull) as caught:
         await intake.many("scan", [{}] * 1_200, None, {})
     (note,) = caught.value.__notes__
@@ -130,7 +125,7 @@ async def test_a_call_that_is_refused_says_how_much_was_stored_before(hive: Hive
 
 
 async def test_two_intakes_make_ids_of_their_own(hive: Hive, settings: Settings) -> None:
-    first, second = Intake(hive, settings, nobody), Intake(hive, settings, nobody)
+    first, second = Intake(hive, settings), Intake(hive, settings)
     a, b = await first.one("scan", {}, None, {}), await second.one("scan", {}, None, {})
     assert a[16:] != b[16:]
 

@@ -151,7 +151,7 @@ async def test_an_exclusive_call_that_is_given_up_while_it_connects_is_not_sent(
     async with own(private_server.url) as line:
         private_server.stall()
         blocked = asyncio.create_task(line.ask(5, ("LPUSH", "list", "x"), exclusive=True))
-        await until(lambda: line._connecting.locked())
+        await until(line._connecting.locked)
         line.drop()
         private_server.resume()
         with pytest.raises(StoreUnavailable):

@@ -20,10 +20,15 @@ from venom_core.infrastructure.task_records import TaskGroup
 from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX
 
 
+def _nobody(_task_id: str, _envelope: bytes) -> str:
+    """Nobody is to be told."""
+    return ""
+
+
 class Intake:
     """Takes tasks into one hive."""
 
-    def __init__(self, hive: Hive, settings: Settings, foresee: Callable[[str, bytes], str]) -> None:
+    def __init__(self, hive: Hive, settings: Settings, foresee: Callable[[str, bytes], str] = _nobody) -> None:
         """`foresee`: the channel to be told of a new task's end (id, envelope), or ""."""
         self._hive, self._settings, self._foresee = hive, settings, foresee
         self._enqueuer = Enqueuer(hive.tasks, settings.hive_queued_max)
