@@ -182,7 +182,8 @@ class RedisLink:
             await line.subscribe(self._timeout_s, channel, heard, lose)
             yield lost
         finally:
-            lost.cancel()
+            if not lost.cancel() and not lost.cancelled():
+                lost.exception()  # nobody has to have looked at it
             await line.close()
             if line in self._lines:
                 self._lines.remove(line)
