@@ -174,9 +174,11 @@ class RedisLink:
         line = self.own_line()
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
+        fault = StoreUnavailable(f"{self.place} is not heard any more on {channel}; subscribe again.")
+
         def lose() -> None:
             if not lost.done():
-                lost.set_exception(StoreUnavailable(f"{self.place} is not heard any more; subscribe again."))
+                lost.set_exception(fault)
 
         try:
             await line.subscribe(self._timeout_s, channel, heard, lose)
