@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,11 +29,33 @@ def _is_ours(words: list[str]) -> None:
     assert path.stat().st_mode & 0o100, f"{words[0]} cannot be executed"
 
 
-def _names_the_compose_file(words: list[str]) -> None:
-    assert words[2:] in (["up", "-d"], ["down"]), words
-    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-    assert "${REDIS_PASSWORD:?" in text, "the documents say that it asks for REDIS_PASSWORD"
-    assert "127.0.0.1:${REDIS_PORT:-6379}:6379" in text, "the documents say that only this machine reaches it"
+COMPOSE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+SERVICES = frozenset(
+    re.findall(r"^  ([a-z-]+):$", COMPOSE.partition("\nservices:")[2].partition("\nnetworks:")[0], re.MULTILINE)
+)
+
+
+def _fits_the_compose_file(words: list[str]) -> None:
+    """Services and profiles that are named exist."""
+    rest = words[2:]
+    if rest[0] == "--profile":
+        assert f"profiles: [{rest[1]}]" in COMPOSE, words
+        rest = rest[2:]
+    assert rest[0] in {"up", "ps", "down", "stop", "exec", "cp"}, words
+    named = {word for word in rest[1:] if not word.startswith("-")}
+    if rest[0] == "exec":
+        named = {next(word for word in rest[1:] if not word.startswith("-"))}
+    elif rest[0] == "cp":
+        named = {word.partition(":")[0] for word in named if ":" in word}
+    assert {name.partition("=")[0] for name in named} <= SERVICES, words
+    assert "${REDIS_PASSWORD:?" in COMPOSE, "the documents say that it asks for REDIS_PASSWORD"
+    assert "127.0.0.1:${REDIS_PORT:-6379}:6379" in COMPOSE, "the documents say that only this machine reaches redis-dev"
+
+
+def _names_a_container(words: list[str]) -> None:
+    project = re.search(r"^name: (\w+)$", COMPOSE, re.MULTILINE)
+    assert project
+    assert words[2] in {f"{project[1]}-{service}-1" for service in SERVICES}, words
 
 
 def _copies_the_example(words: list[str]) -> None:
@@ -61,7 +84,12 @@ ELSEWHERE: dict[str, Elsewhere] = {
     "./scripts/quickstart": Elsewhere("takes a minute; tests/demo runs it", _is_ours),
     "./scripts/test": Elsewhere("is what runs this test", _is_ours),
     "./scripts/check": Elsewhere(".ci/run runs it", _is_ours),
-    "docker compose": Elsewhere("needs Docker; .ci/run holds the file against the schema", _names_the_compose_file),
+    "docker compose": Elsewhere("needs Docker; tests/stacks/test_hive_stack.py does the like", _fits_the_compose_file),
+    "docker logs": Elsewhere("needs Docker; tests/stacks/test_hive_stack.py reads such logs", _names_a_container),
+    "redis-cli -h": Elsewhere("another machine; tests/docs/test_backup.py runs it on one of its own", _nothing),
+    "mkdir": Elsewhere("a step of a restore, which tests/docs/test_backup.py takes", _nothing),
+    "mv": Elsewhere("a step of a restore, which tests/docs/test_backup.py takes", _nothing),
+    "echo": Elsewhere("a step of a restore, which tests/docs/test_backup.py takes", _nothing),
     "cp": Elsewhere("tests/tidy/test_env_example.py reads the file as settings", _copies_the_example),
     ".": Elsewhere("concerns the shell only; examples run in this environment", _makes_the_usual_environment),
     "python3 -m venv": Elsewhere("scripts/bootstrap does it before any test", _makes_the_usual_environment),

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
-from tests.docs import env_file
+from tests.docs import api, env_file
 from tests.tidy.source import ROOT
 from venom_core.config import Settings
 from venom_core.domain import node, order, payload, request, retry, run, task_id
@@ -123,3 +123,4 @@ if __name__ == "__main__":
         path = ROOT / name
         path.write_text(renewed(name, path.read_text(encoding="utf-8")), encoding="utf-8")
     env_file.FILE.write_text(env_file.rendered(docstrings()), encoding="utf-8")
+    api.PAGE.write_text(api.rendered(), encoding="utf-8")

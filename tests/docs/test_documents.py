@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import inspect
 import re
 from functools import cache
 
 import pytest
 
-from tests.docs import env_file, picture, tables
+from tests.docs import api, env_file, picture, tables
 from tests.docs.markdown import anchors, blocks, documents, links, prose, rows, text_of
 from tests.tidy.calls import dotted
 from tests.tidy.floors import imports
@@ -20,7 +22,7 @@ _FOLDERS = "venom_core|venom_spore|tests|scripts|docs|benchmarks|chaos|requireme
 _PATH = re.compile(rf"`((?:\./)?(?:{_FOLDERS})/[\w./-]*|[\w.-]+\.(?:md|toml|yml|example))`")
 _SETTING = re.compile(r"\b(?:HIVE|REDIS|NEXUS|VENOM)_[A-Z_]*[A-Z]\b")
 # Files that a document has its reader write, or that belong to another program.
-FOREIGN_FILES = {"redis.conf"}
+FOREIGN_FILES = {"redis.conf", "docker-compose.override.yml"}
 
 
 def test_the_diagram_is_the_table_of_transitions() -> None:
@@ -41,6 +43,29 @@ def test_every_setting_stands_in_one_table_with_its_default_and_meaning() -> Non
 def test_the_example_of_an_env_file_is_made_from_the_settings() -> None:
     made = env_file.rendered(tables.docstrings())
     assert env_file.FILE.read_text(encoding="utf-8") == made, "run: python -m tests.docs.tables"
+
+
+def test_the_reference_is_made_from_the_code() -> None:
+    assert api.PAGE.read_text(encoding="utf-8") == api.rendered(), "run: python -m tests.docs.tables"
+
+
+def test_whatever_is_public_says_what_it_does() -> None:
+    for _, path, names in api.PUBLIC:
+        module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+        for name in names:
+            thing = getattr(module, name)
+            silent = [member for member, found in vars(thing).items() if callable(found) and not member.startswith("_")
+                      and not inspect.getdoc(found)] if inspect.isclass(thing) else []  # fmt: skip
+            assert inspect.getdoc(thing)
+            assert silent == []
+
+
+def test_the_checklist_is_that_of_the_documents_item_by_item() -> None:
+    asked = re.findall(r"^- \[ \] (.+)$", (ROOT / "tests/seed/the_hive_en.md").read_text("utf-8"), re.MULTILINE)
+    before = text_of("docs/security.md").partition("## The checklist")[2].partition("\n### ")[0]
+    listed = [row.split(" | ")[0].removeprefix("| ") for row in before.splitlines() if row.startswith("| ")][1:]
+    assert len(listed) == 10
+    assert listed == asked[:10]
 
 
 @pytest.mark.parametrize("document", documents())

@@ -13,8 +13,9 @@ from tests.docs.stage import Stage, environment_of
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
 
-# What a block may be. `text` is output or an error message, `dotenv` the file of that name.
-LANGUAGES = {"python", "bash", "text", "mermaid", "dotenv"}
+# What a block may be. `text` is output or an error message, `dotenv` the file of that name, and
+# `yaml` an override of the compose file, which tests/stacks/test_overrides.py holds against a real Compose.
+LANGUAGES = {"python", "bash", "text", "mermaid", "dotenv", "yaml"}
 EVERY = [block for document in documents() for block in blocks(document)]
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from tests.base_images import make_python_image
 from tests.containers import HIVE_IMAGE, build_image, health_checks, why_no_engine
+from tests.docs.markdown import blocks
 from tests.hives import until
 from tests.tidy.source import ROOT
 
@@ -39,12 +40,8 @@ def who() -> list[str]:
     Path("/workspace/seen").write_text("here")
     return [str(os.getuid()), os.environ["HIVE_RESULT_TTL"]]
 """
-OVERRIDE = """
-services:
-  spore:
-    command: [venom-spore, --skills, "tasks:skills"]
-    volumes: ["./tasks.py:/skills/tasks.py:ro"]
-"""
+# The one of docs/containers.md: skills of one's own, mounted.
+OVERRIDE = next(block.text for block in blocks("docs/containers.md") if "tasks:skills" in block.text)
 ASK = """
 import asyncio
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -173,6 +170,12 @@ async def test_health_is_that_of_the_node_in_this_container(hive: Stack) -> None
     )
     for container in ("venom-redis-1", "venom-nexus-1", "venom-spore-1", "venom-spore-2"):
         await until(lambda container=container: hive.health(container) == "healthy", 60)  # type: ignore[misc]  # a default binds it now
+
+
+def test_the_store_is_saved_as_the_documents_say(hive: Stack) -> None:
+    steps = "".join(block.text for block in blocks("docs/operations.md") if block.example == "backup of containers")
+    subprocess.run(["sh", "-euc", steps], cwd=hive.folder, env=hive.environment, check=True, timeout=120)
+    assert (hive.folder / "backup.rdb").read_bytes().startswith((b"REDIS", b"VALKEY"))
 
 
 def test_a_stopped_spore_drains_and_data_outlive_the_containers(hive: Stack) -> None:
