@@ -55,12 +55,13 @@ def word(text: object) -> Text:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a command found: `data` as JSON, the same as a table, and what to say in place of an empty one."""
+    """What a command found: `data` as JSON, the same as a table under a title, what to say in place of an empty one."""
 
     data: Any
     columns: Sequence[str] = ()
     rows: Sequence[Sequence[object]] = field(default_factory=list)
     nothing: str = ""
+    title: str = ""
 
 
 Look = Callable[[], Awaitable[Listing]]
@@ -91,7 +92,13 @@ def print_listing(listing: Listing, *, as_json: bool) -> None:
     elif not listing.rows and listing.nothing:
         click.echo(listing.nothing, err=True)
     else:
-        print_table(listing.columns, listing.rows)
+        console().print(picture(listing))
+
+
+def picture(listing: Listing) -> RenderableType:
+    """The table of a listing under its title."""
+    table = table_of(listing.columns, listing.rows)
+    return Group(Text(printable(listing.title), style="bold"), table) if listing.title else table
 
 
 async def keep_showing(look: Look, interval_s: float, *, as_json: bool) -> None:
@@ -125,7 +132,7 @@ async def _picture(look: Look, before: RenderableType) -> RenderableType:
         return Group(Text(printable(str(fault)), style="red"), before)
     if not listing.rows and listing.nothing:
         return Text(listing.nothing)
-    return table_of(listing.columns, listing.rows)
+    return picture(listing)
 
 
 class _RateColumn(ProgressColumn):
