@@ -83,9 +83,13 @@ class Claimer:
     async def let_go(self, epoch: int) -> None:
         """This node claims no more: somebody else has to wake for the next delayed task, and for what woke it last."""
         await self.pass_on()
-        for partition, task_type in self._watched.items():
-            await self._tasks.unwatch(partition, epoch, task_type)
-        self._watched.clear()
+        await self.unwatch(epoch)
+
+    async def unwatch(self, epoch: int) -> None:
+        """This node will not wake for the next delayed task; costs nothing if it was not to."""
+        for partition in list(self._watched):
+            await self._tasks.unwatch(partition, epoch, self._lanes)
+            self._watched.pop(partition, None)
 
     async def pass_on(self) -> None:
         """Leave the tokens that woke this node to others; the next claim looks at those lanes all the same."""

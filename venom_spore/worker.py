@@ -208,6 +208,7 @@ class Worker:
             await self._hesitate()
             return
         if count == 0:
+            await self._claimer.unwatch(self._keeper.epoch)
             self.attempts.freed.clear()
             with contextlib.suppress(TimeoutError):
                 # A thread that was given up tells nobody when it ends after all.

@@ -104,9 +104,9 @@ async def test_a_watcher_that_gives_up_wakes_another_to_take_its_place(stores: S
     await stores.put(group("scan", ["1"], when=f"+{HOUR_MS}"))
     await claimed(stores, first)
     await stores.take_token("scan")
-    await stores.tasks.unwatch(0, second, "scan")
+    await stores.tasks.unwatch(0, second, ["scan"])
     assert not await stores.take_token("scan")
-    await stores.tasks.unwatch(0, first, "scan")
+    await stores.tasks.unwatch(0, first, ["scan"])
     assert await stores.take_token("scan")
     assert (await claimed(stores, second, woken="scan")).wait_ms > 0
 
@@ -203,3 +203,81 @@ async def test_the_token_of_a_delayed_task_goes_with_it(stores: Stores) -> None:
     assert await stores.tokens("scan") == 1
     await stores.tasks.cancel("1", ["scan"], record("1", TaskStatus.CANCELLED), KEEP)
     assert await stores.tokens("scan") == 0
+
+
+async def told(stores: Stores, epoch: int, *types: str, count: int = 1, watched: str = "") -> tuple[int, str]:
+    """What a node that is about to sleep is told: ms until it is to wake, and which type it watches."""
+    stores.numbers += 1
+    batch = await stores.tasks.claim(0, epoch, stores.numbers, types, count, ("", watched))
+    assert batch.leases == []
+    return batch.wait_ms, batch.watched
+
+
+async def test_who_watches_goes_on_doing_so_though_another_watches_an_earlier_type(stores: Stores) -> None:
+    first, second = await stores.join("a"), await stores.join("b")
+    await stores.put(group("scan", ["late"], when=f"+{HOUR_MS}"))
+    assert (await told(stores, first, "mail", "scan"))[1] == "scan"
+    await stores.put(group("mail", ["early"], when="+60000"))
+    assert (await told(stores, second, "mail", "scan"))[1] == "mail"
+    wait_ms, watched = await told(stores, first, "mail", "scan", watched="scan")
+    assert watched == "scan"
+    assert wait_ms > 60_000
+
+
+async def test_a_type_that_nobody_watches_is_watched_though_an_earlier_one_is_watched_by_another(
+    stores: Stores,
+) -> None:
+    first, second = await stores.join("a"), await stores.join("b")
+    await stores.put(group("mail", ["early"], when="+60000"), group("scan", ["late"], when=f"+{HOUR_MS}"))
+    assert (await told(stores, first, "mail"))[1] == "mail"
+    assert (await told(stores, second, "mail", "scan"))[1] == "scan"
+
+
+async def test_a_watcher_without_a_lease_is_not_believed(stores: Stores) -> None:
+    first, second = await stores.join("a"), await stores.join("b")
+    await stores.put(group("scan", ["1"], when=f"+{HOUR_MS}"))
+    await claimed(stores, first)
+    await stores.link.command("ZADD", stores.key("lease"), "XX", 1, first)
+    assert (await claimed(stores, second)).watched == "scan"
+
+
+async def test_a_watcher_that_got_all_it_wanted_wakes_somebody_for_each_type_that_it_would_have_looked_at(
+    stores: Stores,
+) -> None:
+    first, second = await stores.join("a"), await stores.join("b")
+    types = ("mail", "page", "scan")
+    await stores.put(*(group(name, [name], when=f"+{at}") for at, name in enumerate(types, 60_000)))
+    assert (await told(stores, first, *types))[1] == "mail"
+    assert (await told(stores, second, "page"))[1] == "page"
+    await stores.put(group("mail", ["now"]))
+    for name in types:
+        await stores.take_token(name)
+    assert len(await stores.claim(first, 1, types)) == 1
+    assert [await stores.tokens(name) for name in types] == [1, 0, 1]
+    assert (await told(stores, second, "mail", "scan"))[1] == "mail"
+
+
+async def test_a_watcher_that_leaves_wakes_somebody_for_each_type_that_it_would_have_looked_at(
+    stores: Stores,
+) -> None:
+    first, second = await stores.join("a"), await stores.join("b")
+    types = ("mail", "scan")
+    await stores.put(group("mail", ["1"], when="+60000"), group("scan", ["2"], when=f"+{HOUR_MS}"))
+    assert (await told(stores, first, *types))[1] == "mail"
+    for name in (*types, ANY_TYPE):
+        await stores.take_token(name)
+    await stores.tasks.unwatch(0, second, types)
+    assert [await stores.tokens(name) for name in types] == [0, 0]
+    await stores.tasks.unwatch(0, first, types)
+    assert [await stores.tokens(name) for name in (*types, ANY_TYPE)] == [1, 1, 1]
+    assert "0:watch" not in await stores.dump()
+
+
+async def test_who_is_given_once_more_what_it_claimed_looks_again_before_it_sleeps(stores: Stores) -> None:
+    epoch = await stores.join()
+    await stores.put(group("scan", ["1"]), group("scan", ["late"], when=f"+{HOUR_MS}"))
+    first = await stores.tasks.claim(0, epoch, 7, ["scan"], 5)
+    again = await stores.tasks.claim(0, epoch, 7, ["scan"], 5)
+    assert first.wait_ms > 0
+    assert [lease.task_id for lease in again.leases] == ["1"]
+    assert again.wait_ms == 0

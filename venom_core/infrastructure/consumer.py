@@ -55,6 +55,7 @@ class Consumer:
         self._given = 0
         self._number = 0
         self._watched: dict[int, str] = {}
+        self._asked: dict[int, list[str]] = {}
         self._joined = False
         self._one_claim = asyncio.Lock()
         self._chores = Chores(hive)
@@ -97,14 +98,18 @@ class Consumer:
         except asyncio.CancelledError:
             await self._let_go()
             raise
-        if claimed is None:
+        try:
             await self._let_go()
+        except StoreError as fault:
+            if claimed is None:
+                raise
+            log.warning("somebody else may wake late for delayed tasks: %s", fault)
         return claimed
 
     async def _let_go(self) -> None:
-        """Nobody waits here any more for a delayed task to come due: somebody else has to."""
-        for partition, task_type in list(self._watched.items()):
-            await self._tasks.unwatch(partition, self._keeper.epoch, task_type)
+        """Nobody waits here any more for a delayed task to come due, also in a partition that had nothing else."""
+        for partition in list(self._watched):
+            await self._tasks.unwatch(partition, self._keeper.epoch, self._asked[partition])
         self._watched.clear()
 
     async def _next_lease(self, types: list[str], timeout_s: float | None) -> tuple[Lease, TaskBody] | None:
@@ -167,6 +172,7 @@ class Consumer:
             wanted = types or await self._tasks.open_types(partition, TYPES_MAX)
             if not wanted:
                 continue
+            self._asked[partition] = wanted
             self._number += 1
             hints = (woken, self._watched.pop(partition, ""))
             try:

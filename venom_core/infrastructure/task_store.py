@@ -121,9 +121,9 @@ class TaskStore:
                 lease.given = lease.task_id in mine
         return Batch(leases, now_ms, wait_ms, watched.decode())
 
-    async def unwatch(self, partition: int, epoch: int, task_type: str) -> None:
-        """Another node is to wake for the next delayed task of a type, because this one gives up waiting."""
-        await self._run(scripts.UNWATCH, partition, [epoch], types=[task_type])
+    async def unwatch(self, partition: int, epoch: int, types: Sequence[str]) -> None:
+        """Others are to wake for the next delayed tasks of these types, because this node gives up waiting."""
+        await self._run(scripts.UNWATCH, partition, [epoch], types=types)
 
     async def settle(
         self, partition: int, epoch: int, number: int, items: Sequence[Settlement], keep: Retention

@@ -7,7 +7,7 @@
 -- reply: {'lost', now}, {'late', now}, {'old', now} for a number that was answered or overtaken, or {'ok', now,
 --        ms until the next delayed task or -1, the type to watch for it or '', ids, envelopes, tries or {}, those of
 --        the ids that were given to this node}
--- uses: now scores wake lanes promote
+-- uses: now scores wake lanes promote watching
 local SHARE = 32 -- one task in so many is taken from a rotating lower level, so that none starves
 local CLAIM_MAX = 500 -- Lua unpacks a few thousand arguments at most
 local now = now_ms()
@@ -60,21 +60,21 @@ local function claimed_before()
 end
 if asked_again then
   local again = claimed_before()
-  return answer(again, #again > 0 and redis.call('HMGET', TASK, unpack(again)) or {}, -1, '')
+  -- Nobody read how long it was to wait: it asks anew before it sleeps.
+  return answer(again, #again > 0 and redis.call('HMGET', TASK, unpack(again)) or {}, 0, watched)
 end
 
 local touched = {}
 
-local next_due, next_lane
+local dues = {}
 if redis.call('EXISTS', DUE) == 1 then
-  local dues = redis.call('ZMSCORE', DUE, unpack(ARGV, 2, T + 1))
+  local found = redis.call('ZMSCORE', DUE, unpack(ARGV, 2, T + 1))
   for i = 1, T do
-    local due = dues[i] and tonumber(dues[i])
-    if due and due <= now then
-      due = promote(i, now)
+    dues[i] = found[i] and tonumber(found[i]) or nil
+    if dues[i] and dues[i] <= now then
+      dues[i] = promote(i, now)
       touched[i] = true
     end
-    if due and (not next_due or due < next_due) then next_due, next_lane = due, i end
   end
 end
 
@@ -238,22 +238,25 @@ for i = 1, woken == '%' and T or 0 do
 end
 if woken == '*' and redis.call('EXISTS', READY) == 1 then leave_token(WAKE) end
 
--- Who got less than it asked for will sleep. One sleeper per type is told how long until the earliest delayed task;
--- the others need not wake for it.
+-- Who got less than it asked for will sleep, and is told until when. Who got it all will not.
 local wait, watch = -1, ''
-if #ids == tonumber(count) then
-  for i = 1, T do
-    if type_of(i) == watched then
-      redis.call('HDEL', WATCH, watched)
-      leave_token(wake_of(i))
+local function watch_one()
+  local entries, order = redis.call('HMGET', WATCH, unpack(ARGV, 2, T + 1)), {}
+  for i in pairs(dues) do order[#order + 1] = i end
+  table.sort(order, function(a, b) return dues[a] < dues[b] end)
+  for _, i in ipairs(order) do
+    if not watched_by_another(entries[i], dues[i], epoch, now) then
+      redis.call('HSET', WATCH, type_of(i), epoch .. ':' .. string.format('%.0f', dues[i]))
+      wait, watch = math.max(dues[i] - now, 0), type_of(i)
+      return
     end
   end
-elseif next_due then
-  local who, due = string.match(redis.call('HGET', WATCH, type_of(next_lane)) or '', '^(%d+):(%d+)$')
-  due = tonumber(due)
-  if not who or who == epoch or due > next_due or due + 100 < now then
-    redis.call('HSET', WATCH, type_of(next_lane), epoch .. ':' .. string.format('%.0f', next_due))
-    wait, watch = math.max(next_due - now, 0), type_of(next_lane)
+end
+if next(dues) then
+  if #ids == tonumber(count) then
+    give_up_watch(dues, epoch, now)
+  else
+    watch_one()
   end
 end
 return answer(live, envelopes, wait, watch)
