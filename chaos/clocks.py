@@ -73,7 +73,8 @@ def missing() -> str:
     try:
         wall_ns, monotonic_ns = (int(word) for word in done.stdout.split())
     except ValueError:
-        return f"a process with libfaketime ends with {done.returncode}: {done.stderr.strip()[-200:]}"
+        last = (done.stderr.splitlines() or [""])[-1]
+        return f"a process with libfaketime ends with {done.returncode}: {last[:200]}"
     wrong_s, late_s = (wall_ns - time.time_ns()) / 1e9 - HOUR_S, (time.monotonic_ns() - monotonic_ns) / 1e9
     if abs(wrong_s) > PROBE_WITHIN_S or not 0 <= late_s <= PROBE_WITHIN_S:
         return f"libfaketime sets the clock of a process {wrong_s:+.0f} s wrong, and the monotonic one {-late_s:+.0f} s"

@@ -125,8 +125,11 @@ class Network:
 
     def _tell(self, order: Order, *devices: int) -> None:
         """Give an order and wait until it is carried out."""
-        socket.send_fds(self._control, [msgspec.json.encode(order)], devices)
-        answer = self._control.recv(ORDER_BYTES_MAX)
+        try:
+            socket.send_fds(self._control, [msgspec.json.encode(order)], devices)
+            answer = self._control.recv(ORDER_BYTES_MAX)
+        except ConnectionError:
+            answer = b""
         if not answer:
             raise RuntimeError("the relay of the network has ended; see what it printed")
         self.tally = msgspec.json.decode(answer, type=Tally)

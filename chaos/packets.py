@@ -52,22 +52,27 @@ def turned(flow: Flow) -> Flow:
     return receiver, to_port, sender, from_port
 
 
+def write(flow: Flow, seq: int, ack: int, flags: int, data: bytes = b"") -> bytes:
+    """A packet of a connection."""
+    sender, from_port, receiver, to_port = flow
+    fields = [from_port, to_port, seq % _SEQUENCES, ack % _SEQUENCES, (_TCP_BYTES // 4) << 4, flags, 0]
+    pseudo = sender + receiver + struct.pack("!HH", socket.IPPROTO_TCP, _TCP_BYTES + len(data))
+    segment = _TCP.pack(*fields, checksum(pseudo + _TCP.pack(*fields, 0, 0) + data), 0) + data
+    header = [0x45, 0, _IP_BYTES + len(segment), 0, _DONT_FRAGMENT, _TTL, socket.IPPROTO_TCP]
+    return _IP.pack(*header, checksum(_IP.pack(*header, 0, sender, receiver)), sender, receiver) + segment
+
+
 def reset(flow: Flow, seq: int, ack: int | None = None) -> bytes:
     """A packet that ends a connection for the receiver of `flow`, if `seq` is the very number it expects next.
 
     Who asked for a connection and has none yet believes only one that acknowledges the asking: `ack`.
     """
-    sender, from_port, receiver, to_port = flow
-    flags = RST if ack is None else RST | ACK
-    fields = [from_port, to_port, seq % _SEQUENCES, (ack or 0) % _SEQUENCES, (_TCP_BYTES // 4) << 4, flags, 0]
-    pseudo = sender + receiver + struct.pack("!HH", socket.IPPROTO_TCP, _TCP_BYTES)
-    segment = _TCP.pack(*fields, checksum(pseudo + _TCP.pack(*fields, 0, 0)), 0)
-    header = [0x45, 0, _IP_BYTES + _TCP_BYTES, 0, _DONT_FRAGMENT, _TTL, socket.IPPROTO_TCP]
-    return _IP.pack(*header, checksum(_IP.pack(*header, 0, sender, receiver)), sender, receiver) + segment
+    return write(flow, seq, ack or 0, RST if ack is None else RST | ACK)
 
 
 def checksum(data: bytes) -> int:
-    """The Internet's checksum of an even number of bytes; 0 over data that hold their own."""
+    """The Internet's checksum; 0 over data that hold their own."""
+    data += bytes(len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
