@@ -12,7 +12,7 @@ import uvloop
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.errors import StoreUnavailable
-from venom_core.infrastructure.line import Line, Wire
+from venom_core.infrastructure.line import CONNECT_S, Line, Wire
 from venom_core.infrastructure.redis_link import RedisLink
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -157,6 +157,19 @@ async def test_an_exclusive_call_that_is_given_up_while_it_connects_is_not_sent(
         with pytest.raises(StoreUnavailable):
             await blocked
         assert await line.ask(5, ("LLEN", "list")) == [0]
+
+
+async def test_a_line_that_is_given_up_while_it_connects_does_not_wait_for_that(private_server: PrivateServer) -> None:
+    async with own(private_server.url) as line:
+        private_server.stall()
+        asked = asyncio.create_task(line.ask(600, ("PING",)))
+        await until(line._connecting.locked)
+        line.give_up()
+        async with asyncio.timeout(CONNECT_S):
+            with pytest.raises(StoreUnavailable, match="did not answer in time"):
+                await asked
+        private_server.resume()
+        assert await line.ask(5, ("PING",)) == [b"PONG"]
 
 
 async def test_one_wrong_command_of_several_spoils_no_other_reply(link: RedisLink) -> None:

@@ -217,6 +217,8 @@ async def test_waiting_goes_on_when_the_server_says_no_for_a_while(
     monkeypatch.setattr("venom_core.infrastructure.result_waiter.RECHECK_S", 0.05)
     async with MessageBroker(hardy) as broker:
         task_id = await broker.enqueue_task("echo", {"value": "a"})
+        assert await broker.wait_for(task_id, 0.05) is None
+        await until(broker.results._listening.is_set)
         waiting = asyncio.create_task(ended(broker, task_id))
         await until(lambda: waiters_noted(hardy) == 1)
         with private_server.client() as client:

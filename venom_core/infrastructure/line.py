@@ -24,6 +24,7 @@ from redis.exceptions import TimeoutError as TooLate
 from venom_core.infrastructure.redis_errors import translate
 
 Argument = str | bytes | int | float
+CONNECT_S = 5.0
 _NOT_YET: Any = object()
 _SILENT = "Timeout reading from the server"
 _CLOSED = "Connection closed by the server"
@@ -165,6 +166,7 @@ class Line:
         self._on_silence = on_silence
         self._connection, self._place, self._follows_master = connection, place, follows_master
         self._connecting = asyncio.Lock()
+        self._opening: asyncio.Timeout | None = None
         self._drops = 0
 
     async def ask(self, timeout_s: float, *commands: tuple[Argument, ...], exclusive: bool = False) -> list[Any]:
@@ -217,13 +219,16 @@ class Line:
                 return self.wire
             await self.close()
             try:
-                async with asyncio.timeout(timeout_s):
+                # What blocks for long need not wait as long to be connected.
+                async with asyncio.timeout(min(timeout_s, CONNECT_S)) as self._opening:
                     await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py says no type
             except BaseException as error:
                 await self._connection.disconnect(nowait=True)
                 if isinstance(error, TimeoutError):
                     raise TooLate(_SILENT) from None
                 raise
+            finally:
+                self._opening = None
             self.wire = Wire(self._connection, asyncio.get_running_loop())
             self.wire.on_silence = self._on_silence
             return self.wire
@@ -231,13 +236,19 @@ class Line:
     def drop(self) -> None:
         """Close the wire without a word; the next call makes a new one. An exclusive call that connects ends too."""
         self._drops += 1
+        self._stop_opening()
         if self.wire is not None:
             self.wire.fail(Lost(_CLOSED))
 
     def give_up(self) -> None:
         """Nothing will come over this wire any more: whoever waits for a reply is told that it did not come in time."""
+        self._stop_opening()
         if self.wire is not None:
             self.wire.fail(TooLate(_SILENT))
+
+    def _stop_opening(self) -> None:
+        if self._opening is not None and not self._opening.expired():
+            self._opening.reschedule(asyncio.get_running_loop().time())
 
     async def close(self) -> None:
         """Close it; whoever waits for a reply gets `StoreUnavailable`. It can be used again."""
