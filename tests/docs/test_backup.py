@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -59,10 +59,10 @@ async def test_tasks_resume_on_a_new_server(
     assert shutil.which("redis-cli"), "redis-cli comes with the server"
     journal = tmp_path / "journal"
     with server_in(short_dir / "old") as old:
-        await fill(old, journal, tmp_path)
-        there = urlsplit(old.url)
-        address = {"=PASSWORD": f"={there.password}", "-h 10.0.0.5": f"-h 127.0.0.1 -p {there.port}"}
-        follow(steps("backup"), tmp_path, **address)
+        async with filled(old, journal, tmp_path):
+            there = urlsplit(old.url)
+            address = {"=PASSWORD": f"={there.password}", "-h 10.0.0.5": f"-h 127.0.0.1 -p {there.port}"}
+            follow(steps("backup"), tmp_path, **address)
         # What happens after the backup is not in it.
         async with MessageBroker(settings_of(old)) as broker:
             await broker.enqueue_task("work", {"journal": str(journal)}, task_id="too-late")
@@ -75,8 +75,9 @@ async def test_tasks_resume_on_a_new_server(
     assert begun == {0, 1, 7, 8, *range(100, 120)}
 
 
-async def fill(server: PrivateServer, journal: Path, folder: Path) -> None:
-    """A result, a dead letter, a run, and tasks that are delayed, waiting and at work when the backup is made."""
+@asynccontextmanager
+async def filled(server: PrivateServer, journal: Path, folder: Path) -> AsyncIterator[None]:
+    """A hive at work: a result, a dead letter, and tasks that are delayed, waiting and running meanwhile."""
     settings = settings_of(server)
     async with MessageBroker(settings) as broker:
         with spore("old", settings, folder, "--concurrency", "1"):
@@ -89,6 +90,7 @@ async def fill(server: PrivateServer, journal: Path, folder: Path) -> None:
             numbers = [{"journal": str(journal), "number": number} for number in range(100, 120)]
             await broker.enqueue_many("work", numbers, task_ids=[f"waiting-{number}" for number in range(20)])
             await broker.enqueue_task("work", {"journal": str(journal), "number": 8}, task_id="delayed", delay=3)
+            yield
 
 
 async def resume(server: PrivateServer, folder: Path) -> None:
