@@ -53,7 +53,7 @@ def _happen(scenario: Scenario, scale: Scale, folder: Path) -> bool:
     """One line about one storm, and the first sentences against it."""
     if lacks := scenario.lacks():
         print(f"NOT RUN {scenario.name}: {lacks}", flush=True)
-        return os.environ.get("CI") != "true"  # there everything must run
+        return not must_run()
     begun = time.monotonic()
     verdict = storm(scenario, scale, folder / scenario.name)
     print(
@@ -62,6 +62,11 @@ def _happen(scenario: Scenario, scale: Scale, folder: Path) -> bool:
     for sentence in verdict.sentences:
         print(f"       {sentence}", flush=True)
     return verdict.clean
+
+
+def must_run() -> bool:
+    """Whether nothing may be lacking: root in CI can install all of it."""
+    return os.environ.get("CI") == "true" and hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 def _figures(verdict: Verdict) -> str:

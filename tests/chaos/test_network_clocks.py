@@ -65,10 +65,8 @@ def test_a_clock_can_be_set_while_its_process_runs_and_waits_are_not_touched(tmp
     assert process.returncode == 0
 
 
+@pytest.mark.usefixtures("wrong_clocks")
 def test_every_clock_begins_an_hour_wrong_and_with_the_same_seed_the_same_way(tmp_path: Path) -> None:
-    if lacks := clocks.missing():
-        pytest.skip(lacks)
-
     def shown(seed: str) -> list[str]:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         folder.mkdir()
@@ -87,12 +85,14 @@ def test_where_there_is_no_library_it_is_said(monkeypatch: pytest.MonkeyPatch) -
     assert clocks.missing() == "there is no libfaketimeMT.so.1; install libfaketime"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is preloaded on Linux only")
 def test_a_library_that_changes_nothing_is_no_good(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / clocks.LIBRARY).write_bytes(b"")
     monkeypatch.setattr(clocks, "FOLDERS", (str(tmp_path),))
     assert "libfaketime sets the clock of a process -3600 s wrong" in clocks.missing()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="libfaketime is preloaded on Linux only")
 def test_a_process_that_dies_of_the_library_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / clocks.LIBRARY).write_bytes(b"")
     monkeypatch.setattr(clocks, "FOLDERS", (str(tmp_path),))

@@ -27,20 +27,22 @@ def test_a_storm_that_cuts_cables_is_clean(tmp_path: Path) -> None:
     assert " 0 cut" not in packets
 
 
-@pytest.mark.parametrize(("in_ci", "code"), [("", 0), ("true", 1)])
+@pytest.mark.parametrize(("in_ci", "user", "code"), [("", 0, 0), ("true", 1000, 0), ("true", 0, 1)])
 @pytest.mark.parametrize(("name", "module"), [("partitioned", network), ("clocks_shifted", clocks)])
-def test_a_storm_that_cannot_be_here_is_named_and_in_ci_that_is_a_failure(
+def test_a_storm_that_cannot_be_here_is_named_and_for_root_in_ci_that_is_a_failure(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
     name: str,
     module: object,
     in_ci: str,
+    user: int,
     code: int,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(module, "missing", lambda: "there is no such thing here")
     monkeypatch.setenv("CI", in_ci)
+    monkeypatch.setattr("os.geteuid", lambda: user)
     monkeypatch.setattr("sys.argv", ["chaos", "--short", "--only", name])
     assert command.main() == code
     assert f"NOT RUN {name}: there is no such thing here" in capsys.readouterr().out
