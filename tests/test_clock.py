@@ -14,7 +14,7 @@ def test_the_machines_clock_gives_milliseconds_and_never_goes_back() -> None:
     clock = Clock()
     assert abs(clock.now_ms() - datetime.now(UTC).timestamp() * 1000) < 60_000
     assert clock.monotonic_s() <= clock.monotonic_s()
-    assert clock.lasting_s() <= clock.lasting_s()
+    assert clock.lasting_s() <= clock.lasting_reader()() <= clock.lasting_s()
 
 
 def test_a_manual_clock_moves_only_when_it_is_moved() -> None:
@@ -24,6 +24,7 @@ def test_a_manual_clock_moves_only_when_it_is_moved() -> None:
     clock.advance(1.5)
     after = clock.now_ms(), clock.monotonic_s(), clock.lasting_s()
     assert after == (before[0] + 1_500, before[1] + 1.5, before[2] + 1.5)
+    assert clock.lasting_reader()() == clock.lasting_s()
 
 
 @given(STAMPS)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from venom_spore.context import Report
 from venom_spore.execution import Attempt, Executor, Verdict
@@ -43,7 +44,8 @@ class Attempts:
         attempt.started_s = self._loop.time()
         attempt.stops_at_s = attempt.started_s + self._executor.seconds_allowed(attempt, now_ms)
         self.running[lease.task_id, lease.fence] = attempt
-        attempt.runner = self._loop.create_task(self._executor.run(attempt, self._report, self._ended))
+        # Past the loop's task factory, which is for what bodies make.
+        attempt.runner = asyncio.Task(self._executor.run(attempt, self._report, self._ended), loop=self._loop)
         if self._sweep is None or attempt.stops_at_s < self._sweep.when():
             self._sweep_at(attempt.stops_at_s)
 
@@ -86,6 +88,13 @@ class Attempts:
             current = None  # a thread
         running = list(self.running.values()) if current is not None else []
         return next((attempt for attempt in running if attempt.runner is current), None)
+
+    def is_body(self, task: asyncio.Task[Any]) -> bool:
+        """Whether the asyncio task that runs now is the one in which the body of an `async` skill runs."""
+        if getattr(task.get_coro(), "cr_code", None) is not Executor.run.__code__:
+            return False
+        attempt = self.at_work()
+        return attempt is not None and attempt.skill is not None and attempt.skill.mode == "async"
 
     async def until_idle(self) -> None:
         """Wait until nothing runs."""

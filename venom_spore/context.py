@@ -24,6 +24,8 @@ PARTIAL_BYTES_MAX = 1_048_576
 _ROUNDING = 1e-9
 
 Report = Callable[[str, object], None]
+# Comes back when it is certain whether the node still has the task, or when what it is given says yes.
+Certain = Callable[[Callable[[], bool]], None]
 
 _log = logging.getLogger("venom.skills")
 
@@ -43,10 +45,28 @@ class TaskContext:
     `attempt` is 1 on the first run; `crashes` counts the nodes that died under this task before.
     """
 
-    __slots__ = ("_cancelled", "_logger", "_report", "attempt", "crashes", "node_id", "task_id", "task_type")
+    __slots__ = (
+        "_cancelled",
+        "_certain",
+        "_logger",
+        "_report",
+        "attempt",
+        "crashes",
+        "node_id",
+        "task_id",
+        "task_type",
+    )
 
     def __init__(
-        self, task_id: str, task_type: str, *, attempt: int, crashes: int, node_id: str, report: Report
+        self,
+        task_id: str,
+        task_type: str,
+        *,
+        attempt: int,
+        crashes: int,
+        node_id: str,
+        report: Report,
+        certain: Certain | None = None,
     ) -> None:
         self.task_id = task_id
         self.task_type = task_type
@@ -54,6 +74,7 @@ class TaskContext:
         self.crashes = crashes
         self.node_id = node_id
         self._report = report
+        self._certain = certain
         self._cancelled = False
         self._logger: TaskLogger | None = None
 
@@ -90,14 +111,22 @@ class TaskContext:
 
     @property
     def cancelled(self) -> bool:
-        """True once this attempt is to stop: its time ran out, or somebody cancelled it."""
+        """True once this attempt is to stop: its time ran out, somebody cancelled it, or its node lost it.
+
+        On a node that stood still so long that others may have its tasks, a thread waits here until that is known.
+        """
+        if self._certain is not None:
+            self._certain(self._is_cancelled)
         return self._cancelled
 
     def raise_if_cancelled(self) -> None:
         """Raise `TaskCancelled` once this attempt is to stop; for loops that can only stop between steps."""
-        if self._cancelled:
+        if self.cancelled:
             raise TaskCancelled(f"task {self.task_id} was told to stop")
 
     def cancel(self) -> None:
         """Tell the skill to stop. For the worker; it only raises the flag."""
         self._cancelled = True
+
+    def _is_cancelled(self) -> bool:
+        return self._cancelled

@@ -3,6 +3,7 @@
 open the envelope -> find the skill -> check deadline and arguments -> run -> encode the result. Every way
 out ends in one `Verdict`; `Executor.settlement` alone maps verdicts to what is stored. Whoever ends an
 attempt early (timeout, cancel, drain, lost lease) says so in `attempt.stop` and cancels its asyncio task.
+No step of a task is taken while the node's lease is in doubt (`lease_guard`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from venom_core.errors import InputError, SandboxCrashed, SecurityError
 from venom_core.infrastructure.task_records import Lease, Settlement
 from venom_core.log_format import WORK
 from venom_spore.context import Report, TaskContext
+from venom_spore.lease_guard import LeaseGuard, go_on, guarded
 from venom_spore.sandbox import Sandbox, SkillError
 from venom_spore.skills import Skill, SkillSet
 from venom_spore.threads import ThreadRunner
@@ -86,10 +88,17 @@ class Executor:
     """Runs attempts with the skills of one Spore."""
 
     def __init__(
-        self, node: str, seal: Seal, skills: SkillSet, limits: Limits, threads: ThreadRunner, sandbox: Sandbox
+        self,
+        node: str,
+        seal: Seal,
+        skills: SkillSet,
+        limits: Limits,
+        threads: ThreadRunner,
+        sandbox: Sandbox,
+        guard: LeaseGuard,
     ) -> None:
         self._node, self._seal, self._skills, self._limits = node, seal, skills, limits
-        self._threads, self._sandbox = threads, sandbox
+        self._threads, self._sandbox, self.guard = threads, sandbox, guard
         self._pid = os.getpid()
 
     @property
@@ -129,13 +138,21 @@ class Executor:
     ) -> None:
         """Run the attempt to its verdict, then call `finished`; never raises but for a fork that got away."""
         try:
-            skill, body = attempt.skill, attempt.body
+            skill, body, guard = attempt.skill, attempt.body, self.guard
             assert skill is not None
             assert body is not None
+            if guard.now_s() > guard.until_s:
+                await guard.certain()
             if skill.mode == "async" and not skill.binder.wants_context:
-                # Most tasks are of this kind; a coroutine less is felt at 100,000 a second.
+                # Most tasks are of this kind, and end in one step; a coroutine less is felt at 100,000 a second.
                 args, kwargs = skill.binder.decode(bytes(body.payload))
-                result = await skill.function(*args, **kwargs)
+                try:
+                    steps = skill.function(*args, **kwargs)
+                    waits = steps.send(None)
+                except StopIteration as end:
+                    result = end.value
+                else:
+                    result = await go_on(guard, steps, waits)
             else:
                 result = await self._call(attempt, skill, body, report)
             if type(result) is not _Encoded:
@@ -159,6 +176,7 @@ class Executor:
                 crashes=lease.crashes,
                 node_id=self._node,
                 report=report(attempt),
+                certain=self.guard.wait_in_thread if skill.mode == "thread" else None,
             )
         raw = bytes(body.payload)
         if skill.mode == "process":
@@ -167,7 +185,7 @@ class Executor:
         if skill.wants_context:
             args = (attempt.context, *args)
         if skill.mode == "async":
-            return await skill.function(*args, **kwargs)
+            return await guarded(self.guard, skill.function(*args, **kwargs))
         return await self._threads.run(skill.function, args, kwargs)
 
     def _judge(self, attempt: Attempt, fault: BaseException) -> None:

@@ -25,6 +25,7 @@ from venom_core.infrastructure.hive import Hive
 from venom_core.log_format import FINDER, NODE, last_words, name_node
 from venom_spore.execution import Executor, Limits
 from venom_spore.heartbeat import MIB, Heartbeat
+from venom_spore.lease_guard import LeaseGuard
 from venom_spore.machine import MachineReader, MachineReading, PsutilReader
 from venom_spore.orders import OrderDesk
 from venom_spore.sandbox import Sandbox
@@ -85,18 +86,23 @@ class VenomSpore:
         self._hive: Hive | None = None
         self._sandbox: Sandbox | None = None
         self._threads: ThreadRunner | None = None
+        self._guard: LeaseGuard | None = None
         self._stops = 0
         self.worker: Worker | None = None
 
     async def connect(self) -> None:
         """Connect to Redis and get ready; raises what `MessageBroker.open` raises."""
         hive = self._hive = await Hive.connect(self.settings, self._clock)
+        guard = self._guard = LeaseGuard(hive.rhythm.lease_s, self._clock)
         self._sandbox = Sandbox(
-            self._slots, result_bytes_max=self.settings.hive_result_bytes_max, secrets=self.settings.secrets()
+            self._slots,
+            result_bytes_max=self.settings.hive_result_bytes_max,
+            secrets=self.settings.secrets(),
+            board=guard.board,
         )
         limits = Limits(result_bytes_max=self.settings.hive_result_bytes_max)
         self._threads = ThreadRunner(self._slots)
-        executor = Executor(self.name, hive.seal, self._skills, limits, self._threads, self._sandbox)
+        executor = Executor(self.name, hive.seal, self._skills, limits, self._threads, self._sandbox, guard)
         heartbeat = Heartbeat(self._reader, self._clock)
         self.worker = Worker(hive, self._profile(), executor, heartbeat, self.settings.hive_drain_timeout)
         for _ in range(self._stops):
@@ -150,7 +156,9 @@ class VenomSpore:
             await self._sandbox.close()
         if self._hive is not None:
             await self._hive.close()
-        self._hive = self._sandbox = self._threads = self.worker = None
+        if self._guard is not None:
+            self._guard.board.close()
+        self._hive = self._sandbox = self._threads = self._guard = self.worker = None
         self._stops = 0
 
 

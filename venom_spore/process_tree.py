@@ -23,6 +23,7 @@ from venom_core.clock import Clock
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _ROUND_S = 0.1
+_HOLD_ROUNDS_MAX = 20
 _LOOK_S = 0.05
 
 
@@ -78,6 +79,28 @@ def send(processes: Iterable[psutil.Process], number: int) -> None:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
             process.send_signal(number)
+
+
+def hold() -> list[psutil.Process]:
+    """Stop everything below this process where it is; those that were not stopped before, for SIGCONT."""
+    seen: set[psutil.Process] = set()
+    held: list[psutil.Process] = []
+    # Who is not stopped yet may have started another meanwhile.
+    for _ in range(_HOLD_ROUNDS_MAX):
+        fresh = [process for process in descendants() if process not in seen]
+        if not fresh:
+            break
+        seen.update(fresh)
+        running = [process for process in fresh if _runs(process)]
+        send(running, signal.SIGSTOP)
+        held += running
+    return held
+
+
+def _runs(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+        return bool(process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE))
+    return False
 
 
 def end_descendants(spared: Container[int], patience_s: float, clock: Clock) -> bool:

@@ -20,6 +20,7 @@ from venom_core.domain import payload
 from venom_core.errors import InvalidSkill, InvalidTask, SandboxCrashed, TaskFailure
 from venom_core.log_format import installed
 from venom_spore.context import PARTIAL_BYTES_MAX, TaskContext
+from venom_spore.lease_board import LeaseBoard
 from venom_spore.process_tree import descendants, send
 from venom_spore.sandbox_frames import (
     FRAME_MARGIN_BYTES,
@@ -37,6 +38,7 @@ from venom_spore.sandbox_frames import (
     pack,
     read_reply,
 )
+from venom_spore.sandbox_keeper import HELD_EXIT, HELD_MAX_S
 from venom_spore.skills import Skill
 
 GRACE_S = 2.0
@@ -158,6 +160,7 @@ class Sandbox:
     do for `idle_s` seconds are ended. `result_bytes_max` limits a result as msgpack.
     `secrets` are masked in the children's log lines; they reach them with the first job, where no list of processes
     and no environment shows them.
+    With a `board`, children are held while the lease that it shows is in doubt; it must stay open as long as this.
     """
 
     def __init__(
@@ -168,6 +171,7 @@ class Sandbox:
         idle_s: float = IDLE_S,
         result_bytes_max: int = RESULT_BYTES_MAX,
         secrets: tuple[str, ...] = (),
+        board: LeaseBoard | None = None,
     ) -> None:
         self._limit = slots
         self._slots = asyncio.Semaphore(slots)
@@ -175,6 +179,7 @@ class Sandbox:
         self._idle_s = idle_s
         self._result_bytes_max = result_bytes_max
         self._secrets = secrets
+        self._board = board
         self._frame_bytes_max = max(result_bytes_max, PARTIAL_BYTES_MAX) + FRAME_MARGIN_BYTES
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
@@ -265,13 +270,14 @@ class Sandbox:
 
     async def _start(self, origin: str) -> _Child:
         ours, theirs = socket.socketpair()
+        page, lease_s = (-1, 0.0) if self._board is None else (self._board.descriptor, self._board.lease_s)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-m", "venom_spore.sandbox_child", str(theirs.fileno()), str(os.getpid()), str(self._grace_s)),
-                *installed(),
+                *(str(page), str(lease_s), *installed()),
                 stdin=asyncio.subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(theirs.fileno(),) if page < 0 else (theirs.fileno(), page),
                 start_new_session=True,
             )
             reader, writer = await asyncio.open_unix_connection(sock=ours)
@@ -323,6 +329,8 @@ def _obituary(skill: Skill, code: int | None, what: str) -> str:
     """How the process of a skill ended, in one sentence."""
     if code is None or what != "hung up":
         return f"the process of skill {skill.name!r} {what} and was ended"
+    if code == HELD_EXIT:
+        return f"the process of skill {skill.name!r} was ended: its Spore stood still for over {HELD_MAX_S:g} s"
     if code >= 0:
         return f"the process of skill {skill.name!r} died: exit code {code}"
     hint = ""

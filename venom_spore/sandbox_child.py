@@ -1,7 +1,8 @@
-"""The program in a sandbox: `python -m venom_spore.sandbox_child SOCKET SPORE_PID GRACE_S LOG_FORMAT LOG_LEVEL`.
+"""The program in a sandbox: `python -m venom_spore.sandbox_child SOCKET SPORE_PID GRACE_S PAGE LEASE_S FORMAT LEVEL`.
 
-It forks at once into the keeper (see `sandbox_keeper`) and the runner, which is the rest of this file: take a
-job from the socket, import its skill, run it, send the outcome, end what it left running, take the next.
+PAGE is the descriptor of the Spore's lease board, or -1. The program forks at once into the keeper (see
+`sandbox_keeper`) and the runner, which is the rest of this file: take a job from the socket, import its skill, run it,
+send the outcome, end what it left running, take the next.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from venom_core.errors import InputError, InvalidSkill
 from venom_core.log_format import NODE, WORK, NamedWork, conceal, install
 from venom_spore import process_tree
 from venom_spore.context import TaskContext
+from venom_spore.lease_board import LeaseBoard
 from venom_spore.sandbox_frames import (
     LENGTH_BYTES,
     MESSAGE_CHARS_MAX,
@@ -208,10 +210,11 @@ def run(sock: socket.socket) -> NoReturn:
 def main(arguments: list[str]) -> NoReturn:
     """Split into keeper and runner."""
     descriptor, spore_pid, grace_s = int(arguments[0]), int(arguments[1]), float(arguments[2])
-    install(arguments[3], arguments[4])
+    board = LeaseBoard(float(arguments[4]), int(arguments[3])) if int(arguments[3]) >= 0 else None
+    install(arguments[5], arguments[6])
     sock = socket.socket(fileno=descriptor)
     sock.set_inheritable(False)
-    keeper = Keeper(descriptor, grace_s, Clock())
+    keeper = Keeper(descriptor, grace_s, Clock(), board)
     keeper.listen()
     process_tree.adopt_orphans()
     process_tree.die_with_parent(spore_pid, signal.SIGTERM)

@@ -8,11 +8,16 @@ wait, so it always answers; and all that the runner leaves behind becomes its ch
 - at once, when the runner is gone, and then ends the same way (exit code or signal) for the Spore to see;
 - with SIGTERM, a grace and SIGKILL, when the Spore says so (SIGTERM), or is itself gone (the socket hangs up,
   the kernel sends SIGTERM); a second SIGTERM cuts the grace short.
+
+While the Spore's lease is in doubt because the Spore stands still (see `lease_board`), the tree is held with SIGSTOP:
+its task may run elsewhere. It goes on when the Spore runs again and still has its lease; who is told to end while held
+is killed where it stands.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import signal
@@ -20,20 +25,33 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from venom_core.clock import Clock
-from venom_spore.process_tree import descendants, end_descendants, send
+import psutil
 
+from venom_core.clock import Clock
+from venom_spore.lease_board import LeaseBoard
+from venom_spore.process_tree import descendants, end_descendants, hold, send
+
+# So long a tree is held at most, and then ended, with this exit code: it may hold what others wait for.
+HELD_MAX_S = 60.0
+HELD_EXIT = 75
+_HELD_LOOK_S = 0.05
 _PATIENCE_S = 5.0
 _WAKE_BYTES = 512
+
+log = logging.getLogger("venom.spore")
 
 
 class Keeper:
     """Watches over one runner. `lifeline` is a socket's descriptor whose other end the Spore holds."""
 
-    def __init__(self, lifeline: int, grace_s: float, clock: Clock) -> None:
+    def __init__(self, lifeline: int, grace_s: float, clock: Clock, board: LeaseBoard | None = None) -> None:
         self._lifeline = lifeline
         self._clock = clock
         self._grace_s = grace_s
+        self._board = board
+        self._held: list[psutil.Process] = []
+        self._held_since_s = float("inf")
+        self._held_out = False
         self._told = 0
         self._alone = False
         self._status: int | None = None
@@ -67,12 +85,30 @@ class Keeper:
                 told = self._told
                 self._tell(told)
                 continue
-            wait_s = self._deadline_s - self._clock.monotonic_s()
+            wait_s = min(self._deadline_s - self._clock.monotonic_s(), self._watch_lease())
             for descriptor, _ in poll.poll(None if wait_s == float("inf") else max(wait_s, 0) * 1000 + 1):
                 self._on_event(poll, descriptor)
         if not self._alone:
             end_descendants((), _PATIENCE_S, self._clock)
+        if self._held_out:
+            return HELD_EXIT << 8
         return signal.SIGKILL if self._status is None else self._status
+
+    def _watch_lease(self) -> float:
+        """Hold the tree or let it go on; in how many seconds to look again."""
+        if self._board is None or self._told:
+            return float("inf")
+        now_s = self._clock.lasting_s()
+        if not self._board.in_doubt(now_s):
+            send(self._held, signal.SIGCONT)
+            self._held = []
+            return self._board.look_in_s(now_s)
+        if not self._held:
+            self._held, self._held_since_s = hold(), self._clock.monotonic_s()
+        elif self._clock.monotonic_s() - self._held_since_s > HELD_MAX_S:
+            log.warning("a Spore stood still for over %g s; what its child process ran is ended", HELD_MAX_S)
+            self._told, self._held_out = 1, True
+        return _HELD_LOOK_S
 
     def _is_over(self, runner_pid: int) -> bool:
         """Reap who is dead; over is when nobody is left, the time is up, or the runner died of its own accord."""
@@ -89,8 +125,10 @@ class Keeper:
         return True
 
     def _tell(self, told: int) -> None:
-        send(descendants(), signal.SIGTERM)
-        self._deadline_s = self._clock.monotonic_s() + (self._grace_s if told == 1 else 0.0)
+        grace_s = self._grace_s if told == 1 and not self._held else 0.0
+        if not self._held:
+            send(descendants(), signal.SIGTERM)
+        self._deadline_s = self._clock.monotonic_s() + grace_s
 
     def _on_event(self, poll: select.poll, descriptor: int) -> None:
         if descriptor == self._lifeline:

@@ -57,7 +57,9 @@ class Worker:
         self._claimer = Claimer(hive, (*profile.skills, own_lane(profile.name)), self._quiet)
         self._listener: asyncio.Task[None] | None = None
         self._pace = Pace(profile.concurrency)
-        self._keeper = LeaseKeeper(hive.link, hive.nodes, profile, hive.rhythm, heartbeat, self._on_beat, hive.clock)
+        self._keeper = LeaseKeeper(
+            hive.link, hive.nodes, profile, hive.rhythm, heartbeat, self._on_beat, hive.clock, executor.guard
+        )
         self._tidied_s = self._loop.time()
         self._ready: deque[Attempt] = deque()
         self._given = 0
@@ -70,6 +72,7 @@ class Worker:
     async def run(self) -> None:
         """Join the hive and work until `stop` and the drain is over. Raises `NameTaken`."""
         self._heartbeat.watch(self.attempts.running)
+        self._executor.guard.open(self.attempts.is_body)
         sender = asyncio.create_task(self._outbox.run())
         claimer = asyncio.create_task(self._claim_on())
         try:
@@ -81,6 +84,7 @@ class Worker:
                     task.result()
         finally:
             self._heartbeat.unwatch()
+            self._executor.guard.close()
             await end_tasks(claimer, sender, self._listener)
             await self._chores.end()
             await self._leave()
@@ -343,6 +347,7 @@ class Worker:
         log.warning("the lease was lost; stopping %d tasks that run elsewhere now", len(self.attempts))
         self._ready.clear()
         self.attempts.stop_all(Verdict.LOST)
+        self._executor.guard.give_up()
         if replaced:
             name = self.profile.name
             self._fault = NameTaken(f"another Spore named {name!r} took over; give each its own --name")

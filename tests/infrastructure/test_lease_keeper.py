@@ -33,8 +33,21 @@ class Node:
         self.faults: list[Exception] = []
         self.heard: list[tuple[str, ...]] = []
         self.beats: list[Beat] = []
-        profile = NodeProfile("node")
-        self.keeper = LeaseKeeper(stores.link, stores.nodes, profile, rhythm, self, self.beats.append, clock or Clock())
+        self.sure: list[str] = []
+        self.sent_s: list[float] = []
+        profile, own = NodeProfile("node"), clock or Clock()
+        self.keeper = LeaseKeeper(stores.link, stores.nodes, profile, rhythm, self, self._beat, own, self)
+
+    def _beat(self, beat: Beat) -> None:
+        self.beats.append(beat)
+        self.sure.append("told" if beat.alive else "told of the loss")
+
+    def renewed(self, sent_s: float) -> None:
+        self.sent_s.append(sent_s)
+        self.sure.append("renewed")
+
+    def lost(self) -> None:
+        self.sure.append("lost")
 
     def read(self) -> NodeLoad:
         if self.faults:
@@ -96,6 +109,38 @@ async def test_a_node_that_was_replaced_is_told(stores: Stores, node: Node) -> N
     await stores.nodes.join(NodeProfile("node"), HOUR_MS)
     await until(lambda: any(beat.replaced for beat in node.beats))
     assert not node.beats[-1].alive
+
+
+async def test_a_witness_hears_when_what_renewed_the_lease_was_sent(node: Node) -> None:
+    await node.next_beats(3)
+    assert node.sure[0] == "renewed"
+    assert node.sent_s == sorted(node.sent_s)
+    assert node.sent_s[-1] <= Clock().lasting_s()
+    assert "lost" not in node.sure
+
+
+async def test_a_witness_hears_of_a_lost_lease_once_and_before_the_event_loop(stores: Stores, node: Node) -> None:
+    await node.next_beats()
+    await stores.link.command("ZREM", stores.nodes.keyspace.key(0, "lease"), node.keeper.epoch)
+    await until(lambda: node.sure.count("told of the loss") > 1)
+    first = node.sure.index("lost")
+    assert node.sure.count("lost") == 1
+    assert first < node.sure.index("told of the loss")
+    assert "renewed" not in node.sure[first:]
+    await node.keeper.join()
+    await until(lambda: node.sure[first:].count("renewed") > 2)
+
+
+async def test_a_witness_hears_nothing_of_a_lease_that_only_some_partitions_have(split: Stores) -> None:
+    node = Node(split)
+    await node.keeper.join()
+    await node.next_beats(8)
+    await split.link.command("ZREM", split.nodes.keyspace.key(2, "lease"), node.keeper.epoch)
+    await until(lambda: "lost" in node.sure)
+    heard = node.sure.count("renewed")
+    await node.next_beats(8)
+    assert node.sure.count("renewed") == heard
+    await node.keeper.leave(clean=True)
 
 
 async def test_joining_again_gives_a_new_epoch_and_names_the_older(stores: Stores, node: Node) -> None:

@@ -15,23 +15,27 @@ import pytest
 
 from venom_core.clock import Clock
 from venom_spore.process_tree import descendants, end_descendants, has_children, send
+from venom_spore.sandbox_keeper import HELD_EXIT
 
 ROOT = Path(__file__).parents[2]
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(3600)")
 Script = Callable[[str], str]
 
 START = """
-import os, signal, socket, subprocess, sys, time
+import os, signal, socket, subprocess, sys, threading, time
+import psutil
 from venom_core.clock import Clock
+from venom_spore import sandbox_keeper
+from venom_spore.lease_board import LeaseBoard
 from venom_spore.process_tree import *
 from venom_spore.sandbox_keeper import Keeper, end_like
 
 SLEEPER = (sys.executable, "-c", "import time; time.sleep(3600)")
 
-def keep(runner, grace_s=60.0, meanwhile=lambda ours: None):
+def keep(runner, grace_s=60.0, meanwhile=lambda ours: None, board=None):
     ours, theirs = socket.socketpair()
     adopt_orphans()
-    keeper = Keeper(theirs.fileno(), grace_s, Clock())
+    keeper = Keeper(theirs.fileno(), grace_s, Clock(), board)
     keeper.listen()
     ready, say = os.pipe()
     pid = os.fork()
@@ -69,6 +73,28 @@ def twice(ours):
     for _ in range(2):
         os.kill(os.getpid(), signal.SIGTERM)
 
+board, now_s = LeaseBoard(0.6), Clock().lasting_s
+
+def lose_lease(ready):
+    subprocess.Popen(SLEEPER)
+    board.renew(now_s())
+    board.doubt(now_s())
+    ready()
+    while board.in_doubt(now_s()):
+        pass
+    os._exit(7)
+
+def once_held(act):
+    def look():
+        while [process.status() for process in descendants()] != ["stopped"] * 2:
+            time.sleep(0.01)
+        act()
+    return lambda ours: threading.Thread(target=look).start()
+
+def renew():
+    board.pulse(now_s())
+    board.renew(now_s())
+
 """
 
 
@@ -104,6 +130,48 @@ def test_a_runner_that_ignores_it_is_killed_after_the_grace(script: Script) -> N
 
 def test_being_told_twice_cuts_the_grace_short(script: Script) -> None:
     assert script("keep(ignore, 3600.0, lambda ours: ours.close() or twice(ours))") == f"{int(signal.SIGKILL)} False"
+
+
+def test_a_tree_is_held_while_the_lease_is_in_doubt_and_goes_on_when_it_is_renewed(script: Script) -> None:
+    assert script("keep(lose_lease, meanwhile=once_held(renew), board=board)") == f"{7 << 8} False"
+
+
+def test_who_is_told_to_end_while_held_is_killed_where_it_stands(script: Script) -> None:
+    told = "once_held(lambda: os.kill(os.getpid(), signal.SIGTERM))"
+    assert script(f"keep(lose_lease, 3600.0, {told}, board)") == f"{int(signal.SIGKILL)} False"
+
+
+def test_a_spore_that_stands_still_for_too_long_loses_its_children_and_their_end_says_why(script: Script) -> None:
+    assert script("sandbox_keeper.HELD_MAX_S = 0.2\nkeep(lose_lease, 3600.0, board=board)") == f"{HELD_EXIT << 8} False"
+
+
+def test_without_a_doubt_nothing_is_held(script: Script) -> None:
+    code = """
+board.renew(now_s())
+looks = []
+look_in_s = board.look_in_s
+board.look_in_s = lambda now_s: looks.append([process.status() for process in descendants()]) or look_in_s(now_s)
+
+def close(ours):
+    while len(looks) < 3:
+        time.sleep(0.01)
+    ours.close()
+
+keep(obey, meanwhile=lambda ours: threading.Thread(target=close, args=[ours]).start(), board=board)
+print("stopped" in sum(looks, []))
+"""
+    assert script(code) == f"{int(signal.SIGTERM)} False\nFalse"
+
+
+def test_what_a_task_had_stopped_itself_is_not_let_go(script: Script) -> None:
+    code = """
+running, stopped = subprocess.Popen(SLEEPER), subprocess.Popen(SLEEPER)
+stopped.send_signal(signal.SIGSTOP)
+while psutil.Process(stopped.pid).status() != "stopped":
+    pass
+print([process.pid == running.pid for process in hold()], hold(), end_descendants((), 20.0, Clock()))
+"""
+    assert script(code) == "[True] [] True"
 
 
 def test_the_keeper_ends_like_its_runner() -> None:

@@ -49,6 +49,16 @@ class Pulse(Protocol):
         """Tasks somebody wants cancelled; they are told to the event loop as well, if it listens."""
 
 
+class Witness(Protocol):
+    """Who must know at once how sure the lease is; called in the lease thread, or when the lease is taken."""
+
+    def renewed(self, sent_s: float) -> None:
+        """All partitions renewed it, by calls of which the first was sent at this moment of `Clock.lasting_s`."""
+
+    def lost(self) -> None:
+        """It is lost; the event loop will be told next."""
+
+
 class LeaseKeeper:
     """One node's lease: joined, renewed by a thread, left. `on_beat` is called in the event loop."""
 
@@ -61,13 +71,15 @@ class LeaseKeeper:
         pulse: Pulse,
         on_beat: Callable[[Beat], None],
         clock: Clock,
+        witness: Witness | None = None,
     ) -> None:
         self.epoch = 0
         self.older_epoch = 0
         self.ahead_ms = 0
         self.heartbeat_s = rhythm.heartbeat_s
         self._link, self._nodes, self._profile, self._rhythm = link, nodes, profile, rhythm
-        self._pulse, self._on_beat, self._clock = pulse, on_beat, clock
+        self._pulse, self._on_beat, self._clock, self._witness = pulse, on_beat, clock, witness
+        self._lost_epoch = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         # By partition: each may stand on a server of its own and be away by itself.
@@ -81,12 +93,14 @@ class LeaseKeeper:
         """Take a lease under a new epoch and start renewing it; the epoch."""
         # A heartbeat that is under way asks for the old epoch; its answer must not be taken for the new one's.
         self.epoch = 0
-        lease_ms = round(self._rhythm.lease_s * 1000)
+        lease_ms, sent_s = round(self._rhythm.lease_s * 1000), self._clock.lasting_s()
         joined = await self._nodes.join(self._profile, lease_ms)
         self.epoch, self.older_epoch = joined.epoch, joined.older_epoch
         self.ahead_ms = joined.now_ms - round(self._clock.lasting_s() * 1000)
         partitions, now = range(self._nodes.keyspace.partitions), self._clock.monotonic_s()
         self._steady_since, self._last_beat = dict.fromkeys(partitions, now), dict.fromkeys(partitions, now)
+        if self._witness is not None:
+            self._witness.renewed(sent_s)
         if self._thread is None:
             self._stopping.clear()
             loop = asyncio.get_running_loop()
@@ -132,6 +146,7 @@ class LeaseKeeper:
 
     def _beat_once(self, client: Redis, loop: asyncio.AbstractEventLoop) -> None:
         load, epoch, missed = self._pulse.read(), self.epoch, False
+        held, sent_s = epoch > 0, self._clock.lasting_s()
         for partition in range(self._nodes.keyspace.partitions if epoch else 0):
             try:
                 beat = self._renew(client, partition, epoch, load)
@@ -140,9 +155,20 @@ class LeaseKeeper:
                 if not self._away:
                     log.warning("heartbeat missed, going on: %s", fault)
             else:
+                held = held and beat.alive
                 self._pulse.hear(beat.cancels)
+                if not beat.alive:
+                    self._tell_lost(epoch)
                 loop.call_soon_threadsafe(self._deliver, epoch, partition, beat)
         self._away = missed
+        if held and not missed and epoch == self.epoch and self._witness is not None:
+            self._witness.renewed(sent_s)
+
+    def _tell_lost(self, epoch: int) -> None:
+        """Once for each lease, and before the event loop hears it."""
+        if self._witness is not None and epoch == self.epoch != self._lost_epoch:
+            self._lost_epoch = epoch
+            self._witness.lost()
 
     def _renew(self, client: Redis, partition: int, epoch: int, load: NodeLoad) -> Beat:
         now = self._clock.monotonic_s()
