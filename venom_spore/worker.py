@@ -212,8 +212,9 @@ class Worker:
             await self._hesitate()
             return
         if count == 0:
-            await self._claimer.unwatch(self._keeper.epoch)
+            # Whatever ends from here on frees a slot that was not counted above.
             self.attempts.freed.clear()
+            await self._claimer.unwatch(self._keeper.epoch)
             with contextlib.suppress(TimeoutError):
                 # A thread that was given up tells nobody when it ends after all.
                 await asyncio.wait_for(self.attempts.freed.wait(), self._keeper.heartbeat_s if stuck else None)

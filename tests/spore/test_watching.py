@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+
+import pytest
 
 from tests.hives import altered, ended, running, until_running, until_so
 from venom_core.config import Settings
@@ -49,6 +52,34 @@ async def test_a_spore_whose_slots_are_taken_watches_no_partition(settings: Sett
         go_on.set()
         for task_id in (now, late):
             assert (await ended(broker, task_id)).status == "completed"
+
+
+async def test_a_slot_that_is_freed_while_the_watch_is_given_up_is_filled(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = altered(settings, hive_partitions=PARTITIONS)
+    skills, go_on = SkillSet(), asyncio.Event()
+
+    @skills.skill
+    async def hold() -> None:
+        await go_on.wait()
+
+    async with MessageBroker(settings) as broker, running(skills, settings, slots=1) as spore:
+        tasks = spore.worker.hive.tasks
+        give_up = tasks.unwatch
+
+        async def while_the_slot_is_freed(partition: int, epoch: int, types: Sequence[str]) -> None:
+            go_on.set()
+            await spore.worker.attempts.until_idle()
+            await give_up(partition, epoch, types)
+
+        monkeypatch.setattr(tasks, "unwatch", while_the_slot_is_freed)
+        await broker.enqueue_task("hold", task_id=id_in(broker, 0), delay=3600)
+        first = await broker.enqueue_task("hold", task_id=id_in(broker, 3))
+        await ended(broker, first)
+        second = await broker.enqueue_task("hold", task_id=id_in(broker, 2))
+        assert (await ended(broker, second)).status == "completed"
+        monkeypatch.undo()
 
 
 async def test_a_hand_written_loop_that_has_a_task_watches_no_partition(settings: Settings) -> None:
