@@ -29,8 +29,11 @@ from benchmarks import (
     map_reduce,
     memory,
     nodes,
+    peers_drain,
+    recovery,
     round_trip,
 )
+from benchmarks.copies import COPIES, copied
 from benchmarks.lab import Lab, tally_in
 from benchmarks.report import render, render_section
 from benchmarks.section import Section, middle
@@ -50,13 +53,18 @@ MEASURES: dict[str, Callable[[Lab], Section]] = {
     "nodes": nodes.measure,
     "broadcast": broadcast.measure,
     "foreman": foreman.measure,
+    "peers": peers_drain.measure,
+    "recovery": recovery.measure,
 }
+# Ten minutes each, and ten environments to make: measured only when asked for by name.
+LONG = ("peers", "recovery")
+ONLY = f"one measure, the others keep their last numbers; measured only so: {', '.join(LONG)}"
 ROUNDS = 3
 
 
 def main() -> int:
     chosen = _parse()
-    names = [chosen.only] if chosen.only else list(MEASURES)
+    names = [chosen.only] if chosen.only else [name for name in MEASURES if name not in LONG]
     CACHE.mkdir(exist_ok=True)
     (CACHE / ".gitignore").write_text("*\n")
     results = (CACHE if chosen.quick else ROOT / "benchmarks") / "results.json"
@@ -74,11 +82,14 @@ def main() -> int:
             measured[name] = section.to_dict()
         machine = _machine(lab, load, time.time() - begin)
     # Read only now: another measure may have been written meanwhile.
-    kept = json.loads(results.read_text())["sections"] if chosen.only and results.exists() else {}
+    kept = json.loads(results.read_text())["sections"] if results.exists() else {}
     kept |= measured
     sections = [Section.from_dict(kept[name]) for name in MEASURES if name in kept]
     results.write_text(json.dumps({"machine": machine, "sections": kept}, indent=1) + "\n")
     page.write_text(render(machine, sections))
+    for section in (section for section in sections if section.name in COPIES and not chosen.quick):
+        document = ROOT / COPIES[section.name]
+        document.write_text(copied(document.read_text(), section))
     for promise in (promise for section in sections for promise in section.promises):
         print(f"{'met    ' if promise.met else 'NOT MET'} {promise.text}: {promise.measured:.3g} {promise.unit}")
     print(f"written: {page.relative_to(ROOT)} and {results.relative_to(ROOT)}")
@@ -88,7 +99,7 @@ def main() -> int:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few tasks, one round; writes into .bench/ only")
-    parser.add_argument("--only", choices=MEASURES, help="one measure; the others keep their last numbers")
+    parser.add_argument("--only", choices=MEASURES, help=ONLY)
     return parser.parse_args()
 
 

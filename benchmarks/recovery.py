@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from benchmarks.lab import Lab
@@ -16,20 +16,22 @@ from benchmarks.peers.peer import Mode, Peer
 from benchmarks.peers.trial import Health, Recovery, health, recovery
 from benchmarks.section import Promise, Section, middle
 
-PATIENCE_S, SAMPLES = 400.0, 3
-SOON_PATIENCE_S, SOON_SAMPLES, SOON_AT_A_TIME = 60.0, 5, 6
+# Of modes that recover within seconds, and of the others, which are all tried at the same time.
+PATIENCE_S = {True: 60.0, False: 400.0}
+SAMPLES = {True: 5, False: 3}
+SOON_AT_A_TIME = 6
 QUICK_PATIENCE_S = 15.0
 HEALTHY_LEAST_S = 3.0
 # Of the hive, at its default and in its fast profile.
 LIMITS_S = 10.0, 2.0
 HEAD = [
-    "queue", "settings", "samples", "p50", "longest", "began more than once",
+    "queue", "settings", "rescued", "p50", "longest", "began more than once",
     "a healthy task of", "begins twice", "begins twice while it blocks its event loop",
 ]  # fmt: skip
 NOTE = """From the SIGKILL of a worker, with all processes it has started, until the body of the task it held begins on
-the other worker. Both are up and have run other tasks before; each sample has a Redis server of its own. "Began more
-than once": samples in which the task began again after its rescue. A healthy task lasts twice as long as the longest
-recovery with the same settings, on a worker that nobody kills."""
+the other worker. Both are up and have run other tasks before; each sample has a Redis server of its own. "Not within"
+is where a trial ended. "Began more than once": samples in which the task began again after its rescue. A healthy task
+lasts twice as long as the longest recovery with the same settings, on a worker that nobody kills."""
 
 
 @dataclass(slots=True)
@@ -38,7 +40,8 @@ class Row:
 
     peer: Peer
     mode: Mode
-    recoveries: list[Recovery]
+    patience_s: float
+    recoveries: list[Recovery] = field(default_factory=list)
     calm: Health | None = None
     held: Health | None = None
 
@@ -54,31 +57,31 @@ class Row:
 
 
 def measure(lab: Lab) -> Section:
-    every = [Row(peer, mode, []) for peer in (HIVE, *PEERS) for mode in peer.modes]
+    patience_s = {soon: QUICK_PATIENCE_S if lab.quick else PATIENCE_S[soon] for soon in (True, False)}
+    samples = {soon: 1 if lab.quick else SAMPLES[soon] for soon in (True, False)}
+    every = [Row(peer, mode, patience_s[mode.soon]) for peer in (HIVE, *PEERS) for mode in peer.modes]
     for peer in PEERS:
         peer.versions()  # makes its environment
     soon, late = ([row for row in every if row.mode.soon is quick] for quick in (True, False))
-    late_s = QUICK_PATIENCE_S if lab.quick else PATIENCE_S
     with ThreadPoolExecutor(SOON_AT_A_TIME) as pool:
-        _recover(pool, soon, 1 if lab.quick else SOON_SAMPLES, QUICK_PATIENCE_S if lab.quick else SOON_PATIENCE_S)
+        _recover(pool, soon, samples[True])
         list(pool.map(_watch, soon))
-    with ThreadPoolExecutor(len(late) * (SAMPLES + 1)) as pool:
-        ends = [pool.submit(_late, row, 1 if lab.quick else SAMPLES, late_s) for row in late]
-        for end in ends:
-            end.result()
-    return section_of(every, late_s)
+    with ThreadPoolExecutor(len(late)) as pool:
+        list(pool.map(lambda row: _late(row, samples[False]), late))
+    return section_of(every)
 
 
-def _recover(pool: ThreadPoolExecutor, rows: Sequence[Row], samples: int, patience_s: float) -> None:
+def _recover(pool: ThreadPoolExecutor, rows: Sequence[Row], samples: int) -> None:
     """A sample of every row, then the next of every row."""
-    trials = [(row, pool.submit(recovery, row.peer, row.mode, patience_s)) for _ in range(samples) for row in rows]
+    trials = [(row, pool.submit(recovery, row.peer, row.mode, row.patience_s)) for _ in range(samples) for row in rows]
     for row, trial in trials:
-        row.recoveries.append(trial.result())
+        if (found := trial.result()) is not None:
+            row.recoveries.append(found)
 
 
-def _late(row: Row, samples: int, patience_s: float) -> None:
+def _late(row: Row, samples: int) -> None:
     with ThreadPoolExecutor(samples) as pool:
-        _recover(pool, [row], samples, patience_s)
+        _recover(pool, [row], samples)
     _watch(row)
 
 
@@ -89,18 +92,17 @@ def _watch(row: Row) -> None:
         row.calm, row.held = (health(row.peer, row.mode, length_s, hold=hold) for hold in (False, True))
 
 
-def section_of(rows: Sequence[Row], patience_s: float) -> Section:
+def section_of(rows: Sequence[Row]) -> Section:
     """The table and the numbers of all trials."""
     section = Section("recovery", "Recovery after SIGKILL of a worker", HEAD, notes=[NOTE])
     for row in rows:
         begun = sum(found.begun > 1 for found in row.recoveries)
-        waited = [found.seconds if found.seconds is not None else math.inf for found in row.recoveries]
         section.rows.append(
             [
                 row.peer.title,
                 row.mode.words,
-                str(len(row.recoveries)),
-                *(_seconds(value, patience_s) for value in (middle(waited), max(waited))),
+                f"{len(row.seconds)} of {len(row.recoveries)}",
+                *(_seconds(value, row.patience_s) for value in _middle_and_longest(row)),
                 f"{begun} of {len(row.seconds)}" if row.seconds else "",
                 f"{row.calm.length_s:.1f} s" if row.calm else "",
                 _left_alone(row.calm),
@@ -116,12 +118,15 @@ def section_of(rows: Sequence[Row], patience_s: float) -> Section:
     section.notes.append("How each finds the task of a dead worker:")
     section.notes.append("\n".join(f"- **{peer.title}** ({peer.versions()}): {peer.how}." for peer in (HIVE, *PEERS)))
     for row, limit_s, words in zip(rows[: len(HIVE.modes)], LIMITS_S, ("default", "fast profile"), strict=True):
-        section.promises.append(Promise(f"recovery after SIGKILL, {words}, longest", limit_s, _longest(row), "s"))
+        longest_s = _middle_and_longest(row)[1]
+        section.promises.append(Promise(f"recovery after SIGKILL, {words}, longest", limit_s, longest_s, "s"))
     return section
 
 
-def _longest(row: Row) -> float:
-    return max((math.inf if found.seconds is None else found.seconds for found in row.recoveries), default=math.inf)
+def _middle_and_longest(row: Row) -> tuple[float, float]:
+    """Of the seconds of all samples, infinite where the task did not begin again; infinite if there is no sample."""
+    waited = [math.inf if found.seconds is None else found.seconds for found in row.recoveries] or [math.inf]
+    return middle(waited), max(waited)
 
 
 def _seconds(value: float, patience_s: float) -> str:
@@ -140,6 +145,7 @@ def keepers(section: dict[str, Any]) -> dict[str, bool]:
     """Of each queue, by title, whether a task of a killed worker began again in every sample of some settings."""
     found: dict[str, bool] = {}
     for numbers in section["numbers"].values():
-        kept = all(trial["seconds"] is not None for trial in numbers["recoveries"])
+        seconds = [trial["seconds"] for trial in numbers["recoveries"]]
+        kept = bool(seconds) and None not in seconds
         found[numbers["queue"]] = found.get(numbers["queue"], False) or kept
     return found

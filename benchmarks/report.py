@@ -39,7 +39,7 @@ def render(machine: dict[str, Any], sections: Iterable[Section]) -> str:
 
 def render_section(section: Section) -> str:
     """One measure: title, table, notes."""
-    lines = [f"## {section.title}", "", *_table(section.head, section.rows)]
+    lines = [f"## {section.title}", "", *table(section.head, section.rows)]
     for note in section.notes:
         lines += ["", note]
     if section.when:
@@ -63,10 +63,11 @@ def _promises(promises: list[Promise]) -> str:
         ]
         for promise in promises
     ]
-    return "\n".join(["## Promises", "", *_table(["promise", "limit", "measured", ""], rows)]) + "\n"
+    return "\n".join(["## Promises", "", *table(["promise", "limit", "measured", ""], rows)]) + "\n"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> list[str]:
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """The lines of a table; columns of numbers stand to the right."""
     texts = sum(not any(character.isdigit() for character in cell) for cell in (rows[0] if rows else head)[:2])
     rule = ["---" if column < max(texts, 1) else "--:" for column in range(len(head))]
     return [f"| {' | '.join(cells)} |" for cells in (head, rule, *rows)]

@@ -56,12 +56,14 @@ class Side:
         return subprocess.Popen(command, cwd=ROOT, env=environment(tally, number), stderr=subprocess.DEVNULL)
 
 
-def _unfinished_in_hive(client: redis.Redis) -> int:
+def unfinished_in_hive(client: redis.Redis) -> int:
+    """Tasks queued or running in a hive of one partition."""
     counts: Any = client.hmget("{venom:0}:count", ["high", "background"])
     return sum(int(count or 0) for count in counts) + _number(client.hlen("{venom:0}:run"))
 
 
-def _unfinished_in_arq(client: redis.Redis) -> int:
+def unfinished_in_arq(client: redis.Redis) -> int:
+    """Jobs queued or running in arq."""
     return _number(client.zcard("arq:queue"))
 
 
@@ -76,7 +78,7 @@ def hive_side() -> Side:
         "hive",
         (sys.executable, "-m", "benchmarks.hive_client"),
         (sys.executable, *spore, "--concurrency", str(CONCURRENCY), "--log-level", "WARNING"),
-        _unfinished_in_hive,
+        unfinished_in_hive,
     )
 
 
@@ -87,7 +89,7 @@ def arq_side() -> Side:
         "arq",
         (python, "-m", "benchmarks.arq_client"),
         (python, "-m", "benchmarks.arq_worker", "{port}"),
-        _unfinished_in_arq,
+        unfinished_in_arq,
     )
 
 

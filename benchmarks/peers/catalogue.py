@@ -11,7 +11,7 @@ from typing import Any
 import redis
 
 from benchmarks.peers.peer import NODE, OURS, Mode, Peer
-from benchmarks.sides import arq_side, hive_side
+from benchmarks.sides import unfinished_in_arq, unfinished_in_hive
 
 CELERY_FASTEST = ["-P", "solo", "--without-gossip", "--without-mingle", "--without-heartbeat"]
 
@@ -34,7 +34,7 @@ HIVE = Peer(
     (Mode(soon=True), Mode(environment={"HIVE_PROFILE": "fast"}, soon=True)),
     Mode(),
     150_000,
-    hive_side().unfinished,
+    unfinished_in_hive,
     OURS,
 )
 PEERS = (
@@ -47,7 +47,7 @@ PEERS = (
         (Mode(), Mode({"job_timeout": 1}, soon=True)),
         Mode({"max_jobs": 100, "poll_delay": 0.001, "log_results": False}),
         20_000,
-        arq_side().unfinished,
+        unfinished_in_arq,
     ),
     Peer(
         "saq",

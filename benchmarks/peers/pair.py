@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
@@ -40,7 +40,9 @@ class Pair:
     def tell(self, key: str, first_s: float, again_s: float, *, count: int = 1, hold: bool = False) -> None:
         """Enqueue tasks `key-0`, `key-1`, … of which the first bodies last `first_s`, later ones `again_s`."""
         payload = {"label": key, "first_s": first_s, "again_s": again_s, "hold": hold}
-        self._side.ask(self._server, self._tally, "telling", count=count, payload=payload, pause_s=0)
+        caller = self._call({"count": count, "payload": payload, "pause_s": 0})
+        if caller.wait(BEGIN_S):
+            raise SystemExit(f"{self._side.name}: nothing can be enqueued; {self._last_words()}")
 
     def start(self) -> None:
         """Start both, until each has run something and nothing is left."""
@@ -50,8 +52,8 @@ class Pair:
         deadline = time.monotonic() + READY_S
         number = 0
         while begun != set(NAMES):
-            if time.monotonic() > deadline:
-                raise SystemExit(f"{self._side.name}: only {begun or 'no worker'} came up; {self._last_words()}")
+            if time.monotonic() > deadline or any(worker.poll() is not None for worker in self.workers.values()):
+                raise SystemExit(f"{self._side.name}: the workers do not come up; {self._last_words()}")
             self.tell(f"mark{number}", MARK_S, MARK_S, count=MARKS)
             number += 1
             wanted = number * MARKS
@@ -105,15 +107,18 @@ class Pair:
 
     def _start(self, number: int, name: str) -> subprocess.Popen[bytes]:
         place = {"port": self._server.port, "url": self._server.url, "number": number}
-        command = [part.format(**place) for part in self._side.worker]
+        return self._run([part.format(**place) for part in self._side.worker], name)
+
+    def _call(self, told: dict[str, Any]) -> subprocess.Popen[bytes]:
+        return self._run([*self._side.client, str(self._server.port), "telling", json.dumps(told)], "caller")
+
+    def _run(self, command: list[str], name: str) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(command, cwd=ROOT, env=self._environment(name), stdout=log, stderr=log)
 
     def _start_others(self) -> None:
         payload = {"label": "other", "first_s": MARK_S, "again_s": MARK_S, "hold": False}
-        told = {"count": 1_000_000, "payload": payload, "pause_s": OTHERS_PAUSE_S}
-        command = [*self._side.client, str(self._server.port), "telling", json.dumps(told)]
-        self._others = subprocess.Popen(command, cwd=ROOT, env=self._environment("caller"))
+        self._others = self._call({"count": 1_000_000, "payload": payload, "pause_s": OTHERS_PAUSE_S})
 
     def _environment(self, name: str) -> dict[str, str]:
         own = {DIARY_VARIABLE: str(self._diary), NAME_VARIABLE: name}

@@ -49,6 +49,11 @@ def _flat(settings: Settings) -> list[tuple[str, Any]]:
     return found
 
 
+def shielded(text: str) -> str:
+    """As a part of a command that will be formatted."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def _value(value: Any) -> str:
     return " ".join(value) if isinstance(value, list) else str(value)
 
@@ -79,10 +84,8 @@ class Peer:
             where = "--redis-url", "{url}", "--name", "bench-{number}", "--log-level", "WARNING"
             return Side(self.title, (*client, "{}"), (*spore, *where), self.unfinished)
         start, client_file, worker_file = self._files()
-        worker, task = json.dumps(mode.worker), json.dumps(mode.task)
-        shielded = worker.replace("{", "{{").replace("}", "}}")  # a worker's command is formatted
-        served = (*start, worker_file, "{port}", shielded)
-        return Side(self.title, (*start, client_file, task), served, self.unfinished)
+        served = (*start, worker_file, "{port}", shielded(json.dumps(mode.worker)))
+        return Side(self.title, (*start, client_file, json.dumps(mode.task)), served, self.unfinished)
 
     def versions(self) -> str:
         """Name and version of each of `packages`."""
