@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,8 +10,8 @@ from tests.hives import ended, running, until, until_so
 from tests.servers import PrivateServer, sync_client
 from venom_core.clock import Clock, to_naive_local
 from venom_core.config import Settings
-from venom_core.errors import IllegalTransition, InvalidTask, LeaseLost
-from venom_core.infrastructure.consumer import Consumer
+from venom_core.errors import IllegalTransition, InvalidTask, LeaseLost, StoreUnavailable
+from venom_core.infrastructure.consumer import ATTEMPTS, Consumer
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.skills import SkillSet
 
@@ -295,6 +296,49 @@ async def test_the_end_of_a_task_that_was_taken_over_is_refused(fast: Settings) 
         with pytest.raises(LeaseLost, match=task_id):
             await broker.update_task_status(task_id, "completed", result="late")
         assert (await ended(other, task_id)).result == "a"
+
+
+async def test_an_end_that_was_recorded_without_an_answer_is_no_lost_lease_when_it_is_reported_again(
+    broker: MessageBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await broker.enqueue_task("echo")
+    await claimed(broker)
+    settle, left = broker.hive.tasks.settle, ATTEMPTS
+
+    async def unheard(*args: Any) -> Any:
+        nonlocal left
+        answer = await settle(*args)
+        left -= 1
+        if left >= 0:
+            raise StoreUnavailable("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(broker.hive.tasks, "settle", unheard)
+    with pytest.raises(StoreUnavailable):
+        await broker.update_task_status(task_id, "completed", result="once")
+    await broker.update_task_status(task_id, "completed", result="once")
+    assert (await ended(broker, task_id)).result == "once"
+    assert (await broker.get_queue_stats())["tasks_completed"] == 1
+
+
+async def test_another_end_than_the_recorded_one_is_refused(
+    broker: MessageBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task_id = await broker.enqueue_task("echo")
+    await claimed(broker)
+    settle = broker.hive.tasks.settle
+
+    async def unheard(*args: Any) -> Any:
+        await settle(*args)
+        raise StoreUnavailable("the answer was lost")
+
+    monkeypatch.setattr(broker.hive.tasks, "settle", unheard)
+    with pytest.raises(StoreUnavailable):
+        await broker.update_task_status(task_id, "completed", result="once")
+    monkeypatch.undo()
+    with pytest.raises(LeaseLost):
+        await broker.update_task_status(task_id, "failed", error="twice")
+    assert (await ended(broker, task_id)).result == "once"
 
 
 async def test_a_consumer_that_lost_its_lease_joins_again_with_the_next_call(fast: Settings) -> None:

@@ -52,6 +52,7 @@ class Consumer:
         self._keeper = LeaseKeeper(hive.link, hive.nodes, profile, hive.rhythm, self, self._on_beat, hive.clock)
         self.name = name
         self._held: dict[str, tuple[Lease, TaskBody]] = {}
+        self._sent: dict[str, dict[tuple[TaskStatus, bytes | None, str | None], bytes]] = {}
         self._given = 0
         self._number = 0
         self._watched: dict[int, str] = {}
@@ -198,9 +199,14 @@ class Consumer:
         if status is TaskStatus.PENDING:
             refused = await self._return(Settlement(lease, body.task_type, "back"))
         else:
-            record = self._record(lease, status, result, error)
+            # The same report again is the same record, so that it is known again.
+            sent = self._sent.setdefault(task_id, {})
+            record = sent.setdefault((status, result, error), self._record(lease, status, result, error))
             refused, _ = await self._send(Settlement(lease, body.task_type, "end", record))
+            if refused and (await self._tasks.look([task_id]))[task_id].outcome == record:
+                refused = []  # Redis had carried it out before the answer was lost
         self._held.pop(task_id, None)
+        self._sent.pop(task_id, None)
         if refused:
             raise LeaseLost(f"{task_id} was taken from {self.name} meanwhile; its end is not recorded")
 
