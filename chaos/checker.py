@@ -52,6 +52,7 @@ def _all(history: History) -> Iterator[tuple[str, str]]:
         yield "residue", line
     yield from hive_rules.of_counters(history)
     yield from hive_rules.of_nodes(history)
+    yield from hive_rules.of_leaders(history)
     yield from hive_rules.of_memory(history)
     yield from hive_rules.of_stamps(history)
     yield from run_rules.of_runs(history)

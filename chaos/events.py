@@ -39,6 +39,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     cancel    ids, sums; its answer: text
     join      text: name of the node, number: ms of the lease; its answer: epoch, older
     leave     epoch
+    lead      text: who wants to lead, number: ms of the lease; its answer: epoch, 0 if somebody else leads
+    resign    text: who led (no answer to it)
     renew     epoch, text: ok or lost (no line before it)
     ok        op, now: the answer to a call, refused and asked: indexes into its ids
     fault     op, text: the error that a call ended with

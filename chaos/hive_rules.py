@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 from chaos.lives import History, Node, Weight
 
@@ -47,6 +48,21 @@ def _alive_until(history: History, node: Node, at: int) -> int:
         return 0
     last = node.renewed[place - 1]
     return last + node.lease_ms if history.sure(last * 1000, at) else 0
+
+
+def of_leaders(history: History) -> Iterator[Fault]:
+    """One leads at a time: the next one only after the lease of the last has run out, or it resigned."""
+    won = sorted(history.led, key=lambda led: (led.epoch, led.since))
+    for before, after in pairwise(won):
+        if before.name == after.name:
+            continue
+        if before.epoch == after.epoch:
+            yield "two_leaders", f"leader epoch {after.epoch} was given to {before.name} and to {after.name}"
+            continue
+        resigned = any(name == before.name and at <= after.until for name, at in history.resigned)
+        early_ms = before.since // 1000 + before.lease_ms - after.until // 1000
+        if early_ms > 0 and not resigned and history.sure(before.since, after.until):
+            yield "two_leaders", f"{after.name} led {early_ms} ms before the lease of {before.name} had run out"
 
 
 def of_stamps(history: History) -> Iterator[Fault]:

@@ -141,6 +141,16 @@ class Weight(msgspec.Struct, gc=False):
     processes: dict[str, int]
 
 
+class Led(msgspec.Struct, gc=False):
+    """A campaign that was surely won: asked and answered when (µs), for a lease of so many ms."""
+
+    epoch: int
+    name: str
+    since: int
+    until: int
+    lease_ms: int
+
+
 class History:
     """What all processes said."""
 
@@ -158,6 +168,8 @@ class History:
         self.unreadable: list[str] = []
         self.newest: dict[str, int] = {}
         self.joined: list[tuple[str, int, int]] = []
+        self.led: list[Led] = []
+        self.resigned: list[tuple[str, int]] = []
         # The first line of all (µs), and of each page of ends: its first task, earliest and latest ms, seen when (µs).
         self.begun = 0
         self.stamped: list[tuple[str, int, int, int]] = []

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from chaos.events import Event, read
-from chaos.lives import NEVER, TAKEN, Body, Claimed, Free, Heard, History, Take, Weight
+from chaos.lives import NEVER, TAKEN, Body, Claimed, Free, Heard, History, Led, Take, Weight
 
 FORCED = 1
-_CALLS = frozenset({"enqueue", "claim", "settle", "take", "cancel", "join"})
+_CALLS = frozenset({"enqueue", "claim", "settle", "take", "cancel", "join", "lead"})
 # What the script or the server says when it changes nothing.
 _NOTHING_HAPPENED = frozenset({"QueueFull", "StoreRefused", "LeaseLost", "LeaseLate"})
 
@@ -152,6 +152,10 @@ class Reader:
         node.renewed.append(answer.now)
         self._history.joined.append((call.text, answer.epoch, call.at))
 
+    def _did_lead(self, call: Event, answer: Event) -> None:
+        if answer.epoch and self._history.sure(call.at, answer.at):
+            self._history.led.append(Led(answer.epoch, call.text, call.at, answer.at, call.number))
+
     # -------------------------------------------------------------------------------------------- single events
 
     def _on_hello(self, event: Event) -> None:
@@ -162,6 +166,9 @@ class Reader:
 
     def _on_rollback(self, event: Event) -> None:
         self._history.windows.append((event.since, event.until))
+
+    def _on_resign(self, event: Event) -> None:
+        self._history.resigned.append((event.text, event.at))
 
     def _on_leave(self, event: Event) -> None:
         self._history.node(event.epoch).fenced = event.at

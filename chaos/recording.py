@@ -195,7 +195,7 @@ class RecordingStore(TaskStore):
 
 
 class RecordingNodes(NodeStore):
-    """Joining and leaving, written down."""
+    """Joining, leaving and leading, written down."""
 
     def __init__(self, link: RedisLink, keyspace: Keyspace, *, recorder: Recorder | None = None) -> None:
         super().__init__(link, keyspace)
@@ -210,6 +210,16 @@ class RecordingNodes(NodeStore):
     async def leave(self, epoch: int, name: str, *, clean: bool) -> None:
         self._recorder.write("leave", epoch=epoch)
         await super().leave(epoch, name, clean=clean)
+
+    async def lead(self, name: str, lease_ms: int) -> int:
+        call = self._recorder.write("lead", text=name, number=lease_ms)
+        epoch = await super().lead(name, lease_ms)
+        self._recorder.write("ok", op=call, epoch=epoch)
+        return epoch
+
+    async def resign(self, name: str) -> None:
+        self._recorder.write("resign", text=name)
+        await super().resign(name)
 
 
 class RecordingKeeper(LeaseKeeper):

@@ -199,6 +199,23 @@ def epoch_twice(script: Script) -> None:
     script.counts()
 
 
+def two_leaders_of_one_epoch(script: Script) -> None:
+    ordinary(script)
+    script.found("a")
+    script.counts()
+    script.lead(3, "nexus-1", 1)
+    script.lead(3, "nexus-2", 1)
+
+
+def two_leaders_at_a_time(script: Script) -> None:
+    ordinary(script)
+    script.found("a")
+    script.counts()
+    script.lead(3, "nexus-1", 1)
+    script.lead(3, "nexus-1", 60_000)
+    script.lead(4, "nexus-2")
+
+
 def counters_of_ends(script: Script) -> None:
     ordinary(script)
     script.found("a")
@@ -265,6 +282,7 @@ BAD: dict[str, tuple[Callable[[Script], None], ...]] = {
     "reaped_alive": (reaped_alive,),
     "claimed_dead": (claimed_dead,),
     "epoch_twice": (epoch_twice,),
+    "two_leaders": (two_leaders_of_one_epoch, two_leaders_at_a_time),
     "counters": (counters_of_ends, counters_of_what_waits, counters_not_looked_at),
     "stamps": (stamps_of_a_clock_that_is_behind, stamps_of_a_clock_that_is_ahead),
     "residue": (residue,),

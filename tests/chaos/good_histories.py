@@ -159,6 +159,17 @@ def rescued_by_force(script: Script) -> None:
     finish_elsewhere(script)
 
 
+def leaders_one_after_the_other(script: Script) -> None:
+    plain(script)
+    script.lead(0, "nexus-2")
+    script.lead(3, "nexus-1", 1)
+    script.lead(4, "nexus-2", 60_000)
+    script.say("resign", "nexus-2", text="nexus-2")
+    script.lead(5, "nexus-3", 60_000)
+    script.say("rollback", "conductor", since=script.at - SEC, until=script.at)
+    script.lead(6, "nexus-1")
+
+
 def a_share_of_a_lower_level_first(script: Script) -> None:
     for number, task_id in enumerate(("low", "high")):
         script.enqueue(task_id, level=2 + 6 * number)
@@ -227,6 +238,7 @@ GOOD: tuple[Callable[[Script], None], ...] = (
     reaped_after_a_newer_one_joined,
     reaped_after_a_newer_one_tried_to_join,
     rescued_by_force,
+    leaders_one_after_the_other,
     a_share_of_a_lower_level_first,
     asked_again_and_found_in_no_order,
     a_caller_that_begins_anew,

@@ -44,6 +44,10 @@ class Script:
         call = self.say("join", text=name, number=lease_ms)
         self.say("ok", op=call, epoch=epoch, now=self.now)
 
+    def lead(self, epoch: int, name: str, lease_ms: int = 6000) -> None:
+        call = self.say("lead", name, text=name, number=lease_ms)
+        self.say("ok", name, op=call, epoch=epoch)
+
     def claim(
         self, epoch: int, number: int, *ids: str, marks: str = "", count: int = 40, text: str = "", now: int = 0
     ) -> None:
