@@ -23,8 +23,10 @@ from benchmarks import (
     drain,
     enqueue,
     foreman,
+    ideal,
     idle,
     kinds,
+    limit,
     many_types,
     map_reduce,
     memory,
@@ -32,6 +34,8 @@ from benchmarks import (
     peers_drain,
     recovery,
     round_trip,
+    two_spores,
+    urgent,
 )
 from benchmarks.copies import COPIES, copied
 from benchmarks.lab import Lab, tally_in
@@ -44,6 +48,10 @@ MEASURES: dict[str, Callable[[Lab], Section]] = {
     "drain": drain.measure,
     "enqueue": enqueue.measure,
     "round_trip": round_trip.measure,
+    "urgent": urgent.measure,
+    "two_spores": two_spores.measure,
+    "limit": limit.measure,
+    "ideal": ideal.measure,
     "backlog": backlog.measure,
     "memory": memory.measure,
     "idle": idle.measure,

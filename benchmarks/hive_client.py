@@ -8,7 +8,7 @@ import logging
 import sys
 from typing import Any
 
-from benchmarks.timing import Stopwatch, round_trips, spread
+from benchmarks.timing import Stopwatch, round_trips, spread, timed_ms
 from venom_core.config import Settings
 from venom_core.event_loop import run
 from venom_core.execution.ends import ends_of
@@ -78,6 +78,16 @@ async def trips(broker: MessageBroker, count: int, task: str, payload: dict[str,
     return await round_trips(count, call, ping)
 
 
+async def urgent(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    async def call() -> None:
+        task_id = await broker.enqueue_task(task, payload, priority="high_priority")
+        if await broker.wait_for(task_id, WAIT_S) is None:
+            raise SystemExit(f"an urgent task did not end within {WAIT_S:g} s")
+
+    await call()  # the Spore has started
+    return {"calls_ms": [await timed_ms(call) for _ in range(count)]}
+
+
 VERBS = {
     "bulk": bulk,
     "hundred": hundred,
@@ -86,6 +96,7 @@ VERBS = {
     "gathered": gathered,
     "mapped": mapped,
     "trips": trips,
+    "urgent": urgent,
 }
 
 

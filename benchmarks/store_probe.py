@@ -36,10 +36,10 @@ class Costs:
 
 
 class StoreProbe:
-    """A node that claims and settles by hand."""
+    """A node that claims and settles by hand, `batch` tasks a call."""
 
-    def __init__(self, server: Server, hive: Hive, epoch: int) -> None:
-        self._server, self._hive, self._epoch = server, hive, epoch
+    def __init__(self, server: Server, hive: Hive, epoch: int, batch: int = BATCH) -> None:
+        self._server, self._hive, self._epoch, self._batch = server, hive, epoch, batch
         self._number = 0
         self._ids = TaskIds()
 
@@ -52,7 +52,7 @@ class StoreProbe:
                 await self._hive.tasks.enqueue(groups[at : at + 20], QUEUED_MAX)
 
     async def cost(self, repeats: int, types: Sequence[str] = ("noop",)) -> Costs:
-        """Claim, settle and enqueue 500 tasks again and again, so that the queue keeps its length."""
+        """Claim, settle and enqueue five batches again and again, so that the queue keeps its length."""
         costs = Costs()
         tasks, keep = self._hive.tasks, self._hive.keep
         for _ in range(repeats):
@@ -65,7 +65,7 @@ class StoreProbe:
             for number, items in zip(numbers, ends, strict=True):
                 await tasks.settle(0, self._epoch, number, items, keep)
             costs.settle.append(self._since(before))
-            groups = [[self._group(types[0], BATCH, "now")] for _ in ends]
+            groups = [[self._group(types[0], self._batch, "now")] for _ in ends]
             before = self._server.cpu_s()
             for group in groups:
                 await tasks.enqueue(group, QUEUED_MAX)
@@ -73,14 +73,14 @@ class StoreProbe:
         return costs
 
     async def claim(self, types: Sequence[str]) -> Batch:
-        """One claim of 100."""
-        batch = await self._hive.tasks.claim(0, self._epoch, self._next(), types, BATCH)
-        if len(batch.leases) != BATCH:
-            raise SystemExit(f"a claim brought {len(batch.leases)} tasks instead of {BATCH}")
+        """One claim of a batch."""
+        batch = await self._hive.tasks.claim(0, self._epoch, self._next(), types, self._batch)
+        if len(batch.leases) != self._batch:
+            raise SystemExit(f"a claim brought {len(batch.leases)} tasks instead of {self._batch}")
         return batch
 
     def _since(self, before: float) -> float:
-        return (self._server.cpu_s() - before) * 1e6 / (CALLS * BATCH)
+        return (self._server.cpu_s() - before) * 1e6 / (CALLS * self._batch)
 
     def _next(self) -> int:
         self._number += 1
@@ -103,12 +103,12 @@ class StoreProbe:
 
 
 @asynccontextmanager
-async def store_probe(server: Server) -> AsyncIterator[StoreProbe]:
+async def store_probe(server: Server, batch: int = BATCH) -> AsyncIterator[StoreProbe]:
     """A joined probe on an empty server."""
     server.empty()
     hive = await Hive.connect(Settings.load(redis_url=server.url, nexus_shared_token=TOKEN), Clock())
     try:
-        joined = await hive.nodes.join(NodeProfile("probe", concurrency=BATCH), LEASE_MS)
-        yield StoreProbe(server, hive, joined.epoch)
+        joined = await hive.nodes.join(NodeProfile("probe", concurrency=batch), LEASE_MS)
+        yield StoreProbe(server, hive, joined.epoch, batch)
     finally:
         await hive.close()

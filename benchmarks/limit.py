@@ -1,0 +1,97 @@
+"""The share of the limit: the hive beside Redis alone under the same scripts, and beside asyncio alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.lab import Lab
+from benchmarks.section import Promise, Section, middle, span, whole
+from benchmarks.sides import ROOT
+from benchmarks.store_probe import store_probe
+
+TASKS, BARE_TASKS, REPEATS = 200_000, 1_000_000, 40
+SHARE_OF_ONE, SHARE_OF_TWO = 55.0, 80.0
+REDIS, ASYNCIO, ONE, TWO = "Redis alone", "asyncio alone", "the hive, one process", "the hive, two processes"
+NOTE = """Redis alone: tasks a second of its CPU, when a program claims and settles them through the same scripts at the
+batch size of a draining Spore, which is counted in the drains of this run ({:,.0f} tasks a call); no task runs. asyncio
+alone: no-op coroutines as tasks of a uvloop, a hundred at a time, tasks a second of its CPU. Neither can be beaten by
+one process that takes its tasks from one server. The hive's rates are a second of the clock, with server, Spores and
+the runner on the same {} cores."""
+
+
+@dataclass(slots=True)
+class Found:
+    """One value a round: tasks a second, and the mean batch of a Spore's calls."""
+
+    redis: list[float] = field(default_factory=list)
+    asyncio: list[float] = field(default_factory=list)
+    one: list[float] = field(default_factory=list)
+    two: list[float] = field(default_factory=list)
+    batch: list[float] = field(default_factory=list)
+
+
+def measure(lab: Lab) -> Section:
+    found = Found()
+    for _ in range(lab.rounds):
+        found.one.append(_drain(lab, 1, found))
+        found.two.append(_drain(lab, 2, found))
+        found.redis.append(asyncio.run(_redis(lab, round(middle(found.batch)))))
+        found.asyncio.append(_bare(lab.count(BARE_TASKS)))
+    return section_of(found, os.cpu_count() or 1)
+
+
+def section_of(found: Found, cores: int) -> Section:
+    """The table: shares are of the lower of the two limits."""
+    section = Section("limit", "The share of the limit", ["", "tasks/s", "least–most", "% of the lower limit"])
+    section.notes.append(NOTE.format(middle(found.batch), cores))
+    lower = min(middle(found.redis), middle(found.asyncio))
+    rows = ((REDIS, found.redis), (ASYNCIO, found.asyncio), (ONE, found.one), (TWO, found.two))
+    for words, rates in rows:
+        section.rows.append([words, whole(middle(rates)), span(rates), f"{middle(rates) / lower * 100:.0f}"])
+        section.numbers[words] = rates
+    section.numbers["batch"] = found.batch
+    for words, rates, least in ((ONE, found.one, SHARE_OF_ONE), (TWO, found.two, SHARE_OF_TWO)):
+        share = middle(rates) / lower * 100
+        section.promises.append(Promise(f"share of the lower limit, {words}", least, share, "%", at_least=True))
+    return section
+
+
+def _drain(lab: Lab, processes: int, found: Found) -> float:
+    """Tasks a second; with one process the mean batch of its calls is noted too."""
+    count = lab.count(TASKS)
+    lab.server.empty()
+    lab.ask(lab.hive, "bulk", count, "noop", {"n": 1})
+    lab.server.client.config_resetstat()
+    per_second = lab.drain_queued(lab.hive, count, processes=processes).per_second
+    if processes == 1:
+        # Each task is claimed and settled; the few heartbeats do not move the mean.
+        found.batch.append(2 * count / script_calls(lab.server.info("commandstats")))
+    return per_second
+
+
+def script_calls(stats: dict[str, Any]) -> int:
+    """How many scripts were called, out of INFO commandstats."""
+    return sum(int(stats[name]["calls"]) for name in ("cmdstat_evalsha", "cmdstat_eval") if name in stats)
+
+
+async def _redis(lab: Lab, batch: int) -> float:
+    """Tasks that a second of Redis' CPU claims and settles."""
+    async with store_probe(lab.server, batch) as probe:
+        await probe.fill(lab.count(TASKS))
+        await probe.cost(3)
+        costs = await probe.cost(5 if lab.quick else REPEATS)
+    return 1e6 / (middle(costs.claim) + middle(costs.settle))
+
+
+def _bare(count: int) -> float:
+    """Tasks that a second of a bare loop's CPU runs."""
+    command = [sys.executable, "-m", "benchmarks.bare", str(count)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=600)
+    told: dict[str, float] = json.loads(done.stdout)
+    return told["count"] / told["cpu_s"]

@@ -1,0 +1,67 @@
+"""What was measured of the hive alone, as tables and promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import ideal, limit, two_spores, urgent
+from benchmarks.lab import Drained
+from benchmarks.section import Section
+from benchmarks.sides import hive_side
+from benchmarks.spores import with_settings, with_slots
+
+
+def drained(per_second: float) -> Drained:
+    return Drained(round(per_second), 1.0, 0.5, 0.1, 0.0)
+
+
+def judged(section: Section) -> list[tuple[float, float, bool]]:
+    return [(promise.limit, round(promise.measured, 3), promise.met) for promise in section.promises]
+
+
+def test_the_worse_of_two_backgrounds_is_judged() -> None:
+    section = urgent.section_of({"no-ops": [[1, 2, 3], [1, 2, 5], [1, 2, 4]], "naps": [[9, 12, 16]]})
+    assert section.rows == [["no-ops", "1.00", "2.00", "4.00"], ["naps", "9.00", "12.00", "16.00"]]
+    assert judged(section) == [(15.0, 16.0, False)]
+
+
+def test_a_second_spore_is_judged_by_pairs_and_not_by_the_best_of_each() -> None:
+    noop, waiting, _ = two_spores.WORKS
+    lucky = two_spores.Found([drained(100), drained(200), drained(100)], [drained(90), drained(220), drained(110)])
+    slow = two_spores.Found([drained(100)], [drained(170)])
+    section = two_spores.section_of([(noop, lucky), (waiting, slow)])
+    assert judged(section) == [(1.0, 1.1, True), (1.8, 1.7, False)]
+    assert section.rows[0][:6] == ["no-ops", "100", "100", "110", "90–220", "1.10"]
+
+
+def test_shares_are_of_the_lower_limit() -> None:
+    found = limit.Found(redis=[100_000], asyncio=[400_000], one=[60_000], two=[79_000], batch=[100])
+    section = limit.section_of(found, 2)
+    assert judged(section) == [(55.0, 60.0, True), (80.0, 79.0, False)]
+    assert [row[3] for row in section.rows] == ["100", "400", "60", "79"]
+    assert "100 tasks a call" in section.notes[0]
+    found.asyncio = [50_000]
+    assert judged(limit.section_of(found, 2))[0] == (55.0, 120.0, True)
+
+
+def test_calls_of_scripts_are_counted_whichever_way_they_were_called() -> None:
+    stats = {"cmdstat_evalsha": {"calls": 40}, "cmdstat_eval": {"calls": 2}, "cmdstat_hget": {"calls": 7}}
+    assert limit.script_calls(stats) == 42
+    assert limit.script_calls({}) == 0
+
+
+def test_what_waits_is_judged_by_its_ideal_and_by_one_spore() -> None:
+    section = ideal.section_of([5.2], {1: [10.0], 5: [2.0], 10: [1.25]}, 10_000, 2_000)
+    assert judged(section) == [(5.0, 4.0, True), (4.8, 5.0, True), (9.0, 8.0, False)]
+    assert section.rows[0][3:6] == ["5.00", "5.200", "4.0 %"]
+    assert [row[1:4] for row in section.rows[1:]] == [["1", "10", "10.00"], ["5", "50", "2.00"], ["10", "100", "1.00"]]
+
+
+@pytest.mark.parametrize("slots", [1, 16])
+def test_slots_and_settings_change_the_command_of_a_spore_and_nothing_else(slots: int) -> None:
+    side = hive_side()
+    changed = with_slots(side, slots).worker
+    assert [part for part in changed if part not in side.worker] == ([] if str(slots) in side.worker else [str(slots)])
+    assert changed[changed.index("--concurrency") + 1] == str(slots)
+    told = with_settings(side, HIVE_RESULT_TTL=5, BENCH_FACTOR=1.5).worker
+    assert told == ("/usr/bin/env", "HIVE_RESULT_TTL=5", "BENCH_FACTOR=1.5", *side.worker)
