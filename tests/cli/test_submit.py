@@ -166,7 +166,7 @@ async def test_waiting_for_a_task_that_fails_is_a_failure_that_cannot_steer_the_
     async with running(skills, settings):
         command = ("submit", "fail", "--wait", "20", "--retries", "0")
         sentence = refused(await asyncio.to_thread(venom, *command))
-    assert "is failed" in sentence
+    assert "failed on spore at" in sentence
     assert r"it went\x1b wrong" in sentence
 
 

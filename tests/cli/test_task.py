@@ -58,8 +58,8 @@ def test_an_unknown_task_is_one_sentence(venom: Venom, command: str) -> None:
 
 def test_a_waiting_task_is_cancelled_once_and_can_be_put_back(venom: Venom) -> None:
     venom("submit", "steps", "--id", "x")
-    assert venom("task", "cancel", "x").stdout.startswith("cancelled:")
-    assert refused(venom("task", "cancel", "x")).startswith("nothing to do, cancelled:")
+    assert venom("task", "cancel", "x").stdout.startswith("cancelled at ")
+    assert refused(venom("task", "cancel", "x")).startswith("nothing to do, cancelled at ")
     assert venom("task", "retry", "x").stdout.startswith("pending:")
     assert refused(venom("task", "retry", "x")).startswith("nothing to do, pending:")
 

@@ -54,7 +54,7 @@ async def test_a_hive_comes_with_one_command_and_ends_with_ctrl_c(short_dir: Pat
     with household(data, "--spores", "2") as hive:
         await hive.up()
         assert "spore-1 | " in hive.text
-        assert "2 Spores that know " in hive.text
+        assert "2 Spores with the skills " in hive.text
         async with MessageBroker(at(data)) as broker:
             names = {node.profile.name for node in await broker.hive.nodes.all() if node.online}
             task = await broker.wait_for(await broker.enqueue_task("pause", {"seconds": 0}), 30)

@@ -27,7 +27,7 @@ from venom_core.commands.frame import (
     task_argument,
     with_broker,
 )
-from venom_core.commands.screen import Listing, print_json, word
+from venom_core.commands.screen import Listing, print_json, several, word
 from venom_core.commands.submit import moment
 from venom_core.commands.tasks import as_text
 from venom_core.domain.task import open_task
@@ -175,7 +175,7 @@ def _change(name: str, doing: str, done: str, act: Callable[[MessageBroker, list
         async def work(broker: MessageBroker) -> int:
             meant = [*ids] if ids else [letter.task_id async for letter in _letters(broker, query)]
             if meant and not ids:
-                confirm(f"{doing} {len(meant):,} dead letters?", yes=yes)
+                confirm(f"{doing} {several(len(meant), 'dead letter')}?", yes=yes)
             count = 0
             for start in range(0, len(meant), PAGE_MAX):
                 count += await act(broker, meant[start : start + PAGE_MAX])

@@ -10,12 +10,13 @@ import click
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from venom_core.commands.frame import FAILED, NOT_YET, OK
-from venom_core.commands.screen import console, print_json
+from venom_core.commands.screen import console, print_json, result_line
 from venom_core.demo.path_text import printable
 from venom_core.domain.lifecycle import TaskStatus
 from venom_core.domain.task_message import TaskMessage
 from venom_core.errors import StoreUnavailable
 from venom_core.event_loop import end_tasks
+from venom_core.infrastructure.explanation import Explanation
 from venom_core.infrastructure.message_broker import MessageBroker
 
 LOOK_S = 0.5
@@ -29,8 +30,8 @@ async def follow(broker: MessageBroker, task_id: str, seconds: float | None, *, 
     `partials`: what the task emits is printed as it comes, one JSON line each.
     """
     try:
-        async with _progress(broker, task_id):
-            telling = asyncio.create_task(_tell(broker, task_id)) if partials else None
+        async with _progress(broker, task_id) as bar:
+            telling = asyncio.create_task(_tell(broker, task_id, bar)) if partials else None
             try:
                 message = await broker.wait_for(task_id, seconds)
                 if telling is not None and message is not None:
@@ -43,9 +44,9 @@ async def follow(broker: MessageBroker, task_id: str, seconds: float | None, *, 
     return await _report(broker, task_id, message, seconds)
 
 
-async def _tell(broker: MessageBroker, task_id: str) -> None:
+async def _tell(broker: MessageBroker, task_id: str, bar: Progress) -> None:
     async for partial in broker.stream(task_id):
-        print_json(partial, compact=True)
+        result_line(partial, bar)
 
 
 async def _report(broker: MessageBroker, task_id: str, message: TaskMessage | None, seconds: float | None) -> int:
@@ -55,17 +56,23 @@ async def _report(broker: MessageBroker, task_id: str, message: TaskMessage | No
     why = await broker.explain(task_id)
     if message is None:
         click.echo(
-            f"venom: task {task_id} has not ended after {seconds:g} s, is {why.status}: {printable(why.sentence)}; "
-            f"it goes on, see it with: venom task watch {task_id}",
+            f"venom: task {task_id} has not ended after {seconds:g} s, is {how_it_is(why)}; it goes on, see it with: "
+            f"venom task watch {task_id}",
             err=True,
         )
         return NOT_YET
-    click.echo(f"venom: task {task_id} is {why.status}: {printable(why.sentence)}", err=True)
+    click.echo(f"venom: task {task_id} {how_it_is(why)}", err=True)
     return FAILED
 
 
+def how_it_is(why: Explanation) -> str:
+    """A task's status and the reason, in words."""
+    sentence = printable(why.sentence)
+    return sentence if sentence.startswith(why.status) else f"{why.status}: {sentence}"
+
+
 @asynccontextmanager
-async def _progress(broker: MessageBroker, task_id: str) -> AsyncIterator[None]:
+async def _progress(broker: MessageBroker, task_id: str) -> AsyncIterator[Progress]:
     """Tell meanwhile how far the task is: a bar on a terminal, elsewhere a line for each reason it waits."""
     screen = console(err=True)
     bar = Progress(
@@ -76,7 +83,7 @@ async def _progress(broker: MessageBroker, task_id: str) -> AsyncIterator[None]:
         line = bar.add_task(task_id, total=None)
         watching = asyncio.create_task(_watch(broker, task_id, bar, line))
         try:
-            yield
+            yield bar
         finally:
             await end_tasks(watching)
 

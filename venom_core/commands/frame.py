@@ -15,7 +15,7 @@ import click
 from venom_core.commands.screen import Listing, keep_showing, print_listing
 from venom_core.config import Settings
 from venom_core.demo.path_text import printable
-from venom_core.errors import InvalidSetting, InvalidTask, VenomError
+from venom_core.errors import InvalidSetting, InvalidTask, StoreUnavailable, VenomError
 from venom_core.infrastructure.message_broker import MessageBroker
 
 # Exit codes, beside click's own 2 for a command that is used wrongly and 130 for Ctrl-C.
@@ -57,7 +57,12 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except VenomError as fault:
-            self._fail(ctx, str(fault))
+            hint = (
+                " Start a hive with: venom up"
+                if isinstance(fault, StoreUnavailable) and "reached" in str(fault)
+                else ""
+            )
+            self._fail(ctx, f"{fault}{hint}")
         except KeyboardInterrupt:
             ctx.exit(130)
         except (click.ClickException, click.exceptions.Exit, click.Abort, RecursionError):

@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 
 from venom_core.commands.frame import FAILED, NOT_YET, OK, redis_url_option, with_broker
-from venom_core.commands.screen import print_json, progress_bar
+from venom_core.commands.screen import progress_bar, result_line, several
 from venom_core.commands.submit import attempt_options, priority_of
 from venom_core.domain.run import RunKind
 from venom_core.errors import InvalidTask
@@ -118,7 +118,7 @@ def _plan(
 async def _results(runs: Runs, gather: Gather, wait_s: float) -> int:
     """Print what lands; the exit code."""
     run_id, total = gather.known.run_id, gather.known.record.total
-    click.echo(f"run {run_id}: {total:,} items; Ctrl-C cancels it", err=True)
+    click.echo(f"run {run_id}: {several(total, 'item')}; Ctrl-C cancels it", err=True)
     counts = {"completed": 0, "waiting": 0, "failed": 0}
     try:
         with progress_bar("items") as bar:
@@ -127,7 +127,7 @@ async def _results(runs: Runs, gather: Gather, wait_s: float) -> int:
                 async for entry in entries:
                     waits = entry["status"] in WAITING
                     counts["waiting" if waits else "completed" if entry["status"] == "completed" else "failed"] += 1
-                    print_json(entry, compact=True)
+                    result_line(entry, bar)
                     bar.advance(line, not waits)
             sys.stdout.flush()
     except asyncio.CancelledError:

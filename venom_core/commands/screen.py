@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,7 @@ from rich.progress import (
 )
 from rich.table import Table
 from rich.text import Text
+from rich.theme import Theme
 
 from venom_core.demo.path_text import printable
 from venom_core.errors import StoreError
@@ -40,9 +42,16 @@ STYLES = {
 }  # fmt: skip
 
 
+# Bars in the same colours; rich's own have yellow and grey.
+_BARS = Theme({
+    "bar.back": "dim", "bar.complete": "cyan", "bar.finished": "green", "bar.pulse": "cyan", "progress.elapsed": "",
+    "progress.remaining": "", "progress.percentage": "", "progress.download": "", "progress.spinner": "",
+})  # fmt: skip
+
+
 def console(*, err: bool = False) -> Console:
     """The terminal, or wherever the output goes: there it is plain, and as wide as it needs to be."""
-    made = Console(highlight=False, stderr=err)
+    made = Console(highlight=False, stderr=err, theme=_BARS)
     if not made.is_terminal:
         made.width = PIPE_COLUMNS
     return made
@@ -142,6 +151,19 @@ class _RateColumn(ProgressColumn):
         """The rate, once there is one."""
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.1f}/s" if speed else "")
+
+
+def result_line(data: Any, bar: Progress) -> None:
+    """One JSON line of a result on standard output; above the bar, if both are on one screen."""
+    if sys.stdout.isatty() and not bar.disable:
+        bar.console.print(json.dumps(data, ensure_ascii=False), markup=False, highlight=False, soft_wrap=True)
+    else:
+        print_json(data, compact=True)
+
+
+def several(count: int, what: str) -> str:
+    """A number with its noun, such as 1 Spore or 2 Spores."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def progress_bar(unit: str) -> Progress:

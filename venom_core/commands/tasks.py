@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from venom_core.clock import to_naive_local
-from venom_core.commands.follow import follow
+from venom_core.commands.follow import follow, how_it_is
 from venom_core.commands.frame import (
     FAILED,
     OK,
@@ -21,7 +21,6 @@ from venom_core.commands.frame import (
     with_broker,
 )
 from venom_core.commands.screen import Listing, print_json
-from venom_core.demo.path_text import printable
 from venom_core.domain.payload import decode
 from venom_core.domain.task_message import TaskMessage
 from venom_core.errors import UnknownTask
@@ -104,7 +103,7 @@ def retry(task_id: str, redis_url: str | None) -> None:
 async def _say_how(broker: MessageBroker, task_id: str, done: bool) -> int:
     why = await broker.explain(task_id)
     refusal = "" if done else "nothing to do, "
-    click.echo(f"{refusal}{why.status}: {printable(why.sentence)}", err=not done)
+    click.echo(f"{refusal}{how_it_is(why)}", err=not done)
     return OK if done else FAILED
 
 
@@ -164,7 +163,7 @@ def explain(task_id: str, redis_url: str | None, as_json: bool) -> None:
         if as_json:
             print_json({"task_id": task_id, "status": why.status, "reason": why.reason, "explanation": why.sentence})
         else:
-            click.echo(f"{why.status}: {printable(why.sentence)}")
+            click.echo(how_it_is(why))
         return OK
 
     with_broker(redis_url, work)

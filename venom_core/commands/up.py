@@ -18,7 +18,7 @@ from venom_core.commands.addresses import ALL_NETWORKS, check_bind, own_addresse
 from venom_core.commands.children import Children
 from venom_core.commands.frame import FAILED, OK, redis_url_option, settings_at
 from venom_core.commands.kept_secrets import CHARACTERS_MIN, PASSWORD, TOKEN, find_secret, keep_secret
-from venom_core.commands.screen import console
+from venom_core.commands.screen import console, several
 from venom_core.commands.server import data_option, default_data, named_url
 from venom_core.config import Settings, child_environment
 from venom_core.demo.path_text import printable
@@ -198,7 +198,8 @@ class _Household:
     def _announce(self, skills: list[str]) -> None:
         wanted, server = self._wanted, self._server
         where = f"process {server.pid}, files in {wanted.folder}" if server.pid else "the one of REDIS_URL"
-        self._print(f"The hive is up: server ({where}), a Nexus, {wanted.spores} Spores that know {', '.join(skills)}.")
+        spores = several(wanted.spores, "Spore")
+        self._print(f"The hive is up: server ({where}), a Nexus, {spores} with the skills {', '.join(skills)}.")
         if server.pid:
             place = "" if wanted.folder == default_data() else f" --data {shlex.quote(str(wanted.folder))}"
             self._print(f'In another terminal: eval "$(venom server start{place})", then venom --help.')

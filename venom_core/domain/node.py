@@ -120,6 +120,8 @@ def read_capabilities(text: str) -> dict[str, float]:
             found[name.strip()] = float(proficiency) if sign else 1.0
         except ValueError:
             raise InvalidSetting(f"a capability is a name or name=0.9, not {part!r:.60}") from None
+        if "" in found:
+            raise InvalidSetting(f"a capability is a name or name=0.9, not {part!r:.60}: its name is missing")
     return check_capabilities(found)
 
 
