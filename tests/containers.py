@@ -90,7 +90,12 @@ def real_engine(folder: Path) -> Iterator[dict[str, str]]:
     finally:
         service.terminate()
         service.wait()
-        for rest in (["rm", "--all", "--force", "--time=0"], ["volume", "rm", "--all", "--force"], ["rmi", "--all"]):
+        for rest in (
+            ["rm", "--all", "--force", "--time=0"],
+            ["volume", "rm", "--all", "--force"],
+            ["network", "prune", "--force"],
+            ["rmi", "--all"],
+        ):
             subprocess.run(["podman", *rest], env=environment, check=False, capture_output=True, timeout=60)
         # The storage driver may leave its own mount on the folder.
         subprocess.run(["umount", str(folder / "graph" / "overlay")], check=False, capture_output=True)
@@ -104,8 +109,8 @@ def _settings(folder: Path) -> dict[str, str]:
         '[containers]\ndefault_ulimits=["nofile=1024:1024","nproc=1024:1024"]\n'
         '[engine]\nruntime="runc"\ncgroup_manager="cgroupfs"\nevents_logger="file"\n'
         f'[engine.runtimes]\nrunc=["{runc}"]\n'
-        # Containers find each other by name only with this one.
-        '[network]\nnetwork_backend="netavark"\n'
+        # Containers find each other by name only with this one; what it writes down goes away with the folder.
+        f'[network]\nnetwork_backend="netavark"\nnetwork_config_dir="{folder}/networks"\n'
     )
     storage.write_text(f'[storage]\ndriver="overlay"\ngraphroot="{folder}/graph"\nrunroot="{folder}/run"\n')
     return {"CONTAINERS_CONF": str(containers), "CONTAINERS_STORAGE_CONF": str(storage)}
