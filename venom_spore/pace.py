@@ -1,6 +1,6 @@
 """How many tasks a Spore claims: pure decisions.
 
-It claims no more than it can start at once, plus a look-ahead worth about ten milliseconds of its own
+It claims no more than it can start at once, plus a look-ahead worth about five milliseconds of its own
 measured pace, so that the next batch is there when slots free up. Tasks of a second have no look-ahead
 at all: no node hoards. What was claimed and could not start within `PATIENCE_S` is handed back.
 
@@ -11,7 +11,7 @@ the budget does not bind.
 
 from __future__ import annotations
 
-LOOK_AHEAD_S = 0.010
+LOOK_AHEAD_S = 0.005
 PATIENCE_S = 0.050
 HESITATE_S = 0.050
 QUICK_TASK_S = 0.005

@@ -24,7 +24,7 @@ def test_slow_tasks_have_no_look_ahead_and_every_free_slot_is_asked_for() -> Non
 
 def test_quick_tasks_are_fetched_ahead_up_to_another_set_of_slots() -> None:
     assert paced(100, 0.0001).look_ahead() == 100
-    assert paced(100, 0.1).look_ahead() == 10
+    assert paced(100, 0.1).look_ahead() == 5
     assert paced(100, 0.0).look_ahead() == 100
 
 
@@ -33,6 +33,11 @@ def test_for_quick_tasks_it_waits_until_a_call_is_worth_it() -> None:
     assert pace.room(0) == 200
     assert pace.room(151) == 0
     assert pace.room(150) == 50
+
+
+def test_of_tasks_of_ten_milliseconds_an_urgent_one_finds_a_slot_that_is_not_promised_to_another() -> None:
+    """With a look-ahead as large as its slots, whatever comes waits for two tasks to end, one after the other."""
+    assert paced(100, 0.010).look_ahead() <= 50
 
 
 def test_the_mean_follows_what_is_measured() -> None:
