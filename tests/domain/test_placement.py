@@ -310,6 +310,11 @@ def test_a_text_that_names_none_is_refused(text: str) -> None:
         read_capabilities(text)
 
 
+def test_a_capability_without_a_name_is_quoted_as_it_was_given() -> None:
+    with pytest.raises(InvalidSetting, match="not '=0.9': its name is missing"):
+        read_capabilities("ocr=1, =0.9")
+
+
 def test_capabilities_may_be_names_alone() -> None:
     assert check_capabilities(["a", "b"]) == {"a": 1.0, "b": 1.0}
     assert check_capabilities({"a": 1, "b": True, "c": 0.5}) == {"a": 1.0, "b": 1.0, "c": 0.5}

@@ -313,3 +313,27 @@ def test_there_is_no_embedded_server_for_windows(short_dir: Path, monkeypatch: p
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(StoreUnavailable, match="set REDIS_URL"):
         ensure_server(short_dir, url=None, server_binary=None)
+
+
+def test_a_server_listens_on_the_address_it_is_given_with_the_password_it_is_given(short_dir: Path) -> None:
+    password, port = "p@ss/word of more than thirty-two characters", free_port()
+    options = ServerOptions(appendonly=False, bind="127.0.0.1", port=port, password=password)
+    server = ensure_server(short_dir / "data", url=None, server_binary=SERVER_BINARY, options=options)
+    try:
+        assert server.url.endswith(f"@127.0.0.1:{port}/0")
+        assert password not in repr(server) + repr(options)
+        client = sync_client(server.url)
+        assert client.ping()
+        assert client.config_get("bind") == {b"bind": b"127.0.0.1"} or client.config_get("bind") == {
+            "bind": "127.0.0.1"
+        }
+        client.close()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    ("bind", "host"), [("", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("fd00::5", "[fd00::5]")]
+)
+def test_what_is_bound_everywhere_is_reached_at_the_loopback(bind: str, host: str) -> None:
+    assert embedded._tcp_url(bind, "p@ss", 7000) == f"redis://:p%40ss@{host}:7000/0"

@@ -195,7 +195,7 @@ def _spawn(data_dir: Path, binary: Path, options: ServerOptions) -> EmbeddedServ
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    _hand_over(process, f"requirepass {password}\n" if password else "")
+    _hand_over(process, f"requirepass {json.dumps(password, ensure_ascii=False)}\n" if password else "")
     server = EmbeddedServer(url, process.pid, _start_time(process.pid), True, data_dir, process)
     _record(server)
     return server
@@ -239,7 +239,8 @@ def _last_words(server: EmbeddedServer) -> str:
     assert server.data_dir is not None
     path = _log_file(server.data_dir)
     lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-    said = [line.strip() for line in lines if line.strip()]
+    # A server that cannot read its configuration repeats the line, with the password in it.
+    said = [line.strip() for line in lines if line.strip() and "requirepass" not in line]
     telling = [line for line in said if " # " in line or line.startswith(("***", ">>>")) or "rror" in line]
     return (telling or said or ["it said nothing"])[-1].rstrip(".") + f" (log: {path})"
 
