@@ -311,7 +311,7 @@ def test_a_text_that_names_none_is_refused(text: str) -> None:
 
 
 def test_a_capability_without_a_name_is_quoted_as_it_was_given() -> None:
-    with pytest.raises(InvalidSetting, match="not '=0.9': its name is missing"):
+    with pytest.raises(InvalidSetting, match=r"not '=0\.9': its name is missing"):
         read_capabilities("ocr=1, =0.9")
 
 

@@ -316,7 +316,7 @@ def test_there_is_no_embedded_server_for_windows(short_dir: Path, monkeypatch: p
 
 
 def test_a_server_listens_on_the_address_it_is_given_with_the_password_it_is_given(short_dir: Path) -> None:
-    password, port = "p@ss/word of more than thirty-two characters", free_port()
+    password, port = 'p@ss/"word" of\\more than thirty-two characters', free_port()
     options = ServerOptions(appendonly=False, bind="127.0.0.1", port=port, password=password)
     server = ensure_server(short_dir / "data", url=None, server_binary=SERVER_BINARY, options=options)
     try:
@@ -324,9 +324,7 @@ def test_a_server_listens_on_the_address_it_is_given_with_the_password_it_is_giv
         assert password not in repr(server) + repr(options)
         client = sync_client(server.url)
         assert client.ping()
-        assert client.config_get("bind") == {b"bind": b"127.0.0.1"} or client.config_get("bind") == {
-            "bind": "127.0.0.1"
-        }
+        assert "127.0.0.1" in str(client.config_get("bind"))
         client.close()
     finally:
         server.stop()
