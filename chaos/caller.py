@@ -25,6 +25,7 @@ from venom_core.infrastructure.message_broker import MessageBroker
 PAUSE_S, POLL_S = 0.1, 0.02
 US = 1_000_000
 WAITS_S = 600.0
+DEAD = ("failed", "quarantined")
 
 
 class Caller:
@@ -46,7 +47,7 @@ class Caller:
                     group.create_task(run_through(self._skill, chunk))
                     continue
                 await self._enqueue(chunk)
-                group.create_task(self._follow(chunk.ids[0]))
+                group.create_task(self._revive(chunk.ids) if chunk.recipe.revived else self._follow(chunk.ids[0]))
                 if chunk.recipe.unwanted:
                     group.create_task(self._cancel(chunk.ids))
 
@@ -69,15 +70,28 @@ class Caller:
             except (StoreError, UnknownTask):
                 await asyncio.sleep(PAUSE_S)
 
-    async def _follow(self, task_id: str) -> None:
+    async def _revive(self, ids: list[str]) -> None:
+        """Put back in line what has failed, until all has completed."""
+        left = ids
+        while left:
+            left = [task_id for task_id in left if await self._follow(task_id) in DEAD]
+            try:
+                await self._broker.dead_letters.requeue(left)
+            except StoreError:
+                await asyncio.sleep(PAUSE_S)
+
+    async def _follow(self, task_id: str) -> str:
+        """How a task has ended, by and by."""
         try:
             task = await self._broker.wait_for(task_id, WAITS_S)
         except UnknownTask:
             here().write("told", ids=(task_id,), text="unknown")
-            return
-        if task is not None:
-            token = task.result if isinstance(task.result, int) else 0
-            here().write("told", ids=(task_id,), text=str(task.status), token=token)
+            return "unknown"
+        if task is None:
+            return "pending"
+        token = task.result if isinstance(task.result, int) else 0
+        here().write("told", ids=(task_id,), text=str(task.status), token=token)
+        return str(task.status)
 
 
 async def _work(plan: Plan) -> None:

@@ -33,19 +33,21 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     what      further fields
     hello     text: name of the process; lane: its kind; number: its process id
     enqueue   lane, level, delay, ids
-    claim     epoch, number, count; its answer: ids, marks (see `level_mark`)
+    claim     partition, epoch, number, count; its answer: ids, marks (see `level_mark`)
     settle    epoch, number, fence, ids, marks (a letter a task, see `recording`), sums of the records
-    take      epoch, ids, fences, number: 1 if by force; its answer: count taken
+    take      partition, epoch, ids, fences, number: 1 if by force; its answer: count taken
     cancel    ids, sums; its answer: text
+    requeue   ids; its answer: text
     join      text: name of the node, number: ms of the lease; its answer: epoch, older
     leave     epoch
     lead      text: who wants to lead, number: ms of the lease; its answer: epoch, 0 if somebody else leads
     resign    text: who led (no answer to it)
-    renew     epoch, text: ok or lost (no line before it)
+    renew     partition, epoch, text: ok or lost (no line before it)
     ok        op, now: the answer to a call, refused and asked: indexes into its ids
     fault     op, text: the error that a call ended with
     start     ids, token, fence: a body begins; end, stopped: how it ended
     told      ids, text: status, token: what a caller heard of a task
+    disowned  ids, token: a hand-written loop was told that an end is not recorded
     run       text: id, number: items, lane: what folds them: a caller begins a run, or begins it anew
     ran       text: id, since: when it was asked, ids, marks, tokens: the lines of its answer, sums: the folded value,
               fence: how the fold ended
@@ -65,6 +67,7 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     what: str
     op: int = 0
     now: int = 0
+    partition: int = 0
     epoch: int = 0
     older: int = 0
     number: int = 0

@@ -20,7 +20,7 @@ from chaos.mix import Plan
 ROOT = Path(__file__).parent.parent
 LEAVES_WITHIN_S = 30.0
 POLL_S = 0.01
-SPORE, NEXUS, CALLER = "spore", "nexus", "caller"
+SPORE, NEXUS, CALLER, CONSUMER = "spore", "nexus", "caller", "consumer"
 
 
 @dataclass
@@ -66,6 +66,12 @@ class Fleet:
         self.made += 1
         name = name or f"nexus-{self.made}"
         return self._start(NEXUS, name, ["chaos.node", NEXUS, name])
+
+    def consumer(self, name: str = "") -> Node:
+        """Start a hand-written loop."""
+        self.made += 1
+        name = name or f"consumer-{self.made}"
+        return self._start(CONSUMER, name, ["chaos.consumer", name])
 
     def caller(self, plan: Plan) -> Node:
         """Start a caller."""

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from chaos.lives import History, Node, Weight
+from chaos.lives import CRASHED, TAKEN, History, Life, Node, Take, Weight, all_frees
 
 Fault = tuple[str, str]
 MIB = 1024 * 1024
@@ -24,29 +24,34 @@ PROCESS_BYTES_MORE = 32 * MIB
 def of_nodes(history: History) -> Iterator[Fault]:
     """Leases: nobody is reaped alive, nobody claims after that, no epoch is given twice."""
     for epoch, node in history.nodes.items():
-        node.renewed.sort()
+        for moments in node.renewed.values():
+            moments.sort()
         if node.joins > 1:
             yield "epoch_twice", f"epoch {epoch} was given {node.joins} times"
-    reaped: dict[int, int] = {}
+    reaped: dict[tuple[int, int], int] = {}
     for take in history.takes:
         if take.forced or not take.sure:
             continue
-        reaped[take.epoch] = min(take.until, reaped.get(take.epoch, take.until))
+        # Each partition has a lease of its own, which a node that dies in the middle of a heartbeat renewed or not.
+        lease = (take.epoch, take.partition)
+        reaped[lease] = min(take.until, reaped.get(lease, take.until))
         known = history.nodes.get(take.epoch)
-        if known is not None and (alive_ms := _alive_until(history, known, take.since)) * 1000 > take.until:
+        if known is not None and (alive_ms := _alive_until(history, known, take)) * 1000 > take.until:
             late = alive_ms - take.until // 1000
             yield "reaped_alive", f"epoch {take.epoch} was reaped {late} ms before its lease ended"
     for claim in history.claims:
-        if claim.epoch in reaped and claim.now * 1000 > reaped[claim.epoch] and not history.windows:
+        dead = reaped.get((claim.epoch, claim.partition))
+        if dead is not None and claim.now * 1000 > dead and not history.windows:
             yield "claimed_dead", f"epoch {claim.epoch} claimed {len(claim.ids)} tasks after it was reaped"
 
 
-def _alive_until(history: History, node: Node, at: int) -> int:
-    """The ms until which a lease surely ran, as seen at a moment (µs); 0 if somebody may have ended it."""
-    place = bisect_right(node.renewed, at // 1000 - 1)
-    if not place or not node.lease_ms or (node.fenced and node.fenced <= at):
+def _alive_until(history: History, node: Node, take: Take) -> int:
+    """The ms until which a lease surely ran, as seen when it was taken; 0 if somebody may have ended it."""
+    at, moments = take.since, node.renewed.get(take.partition, [])
+    if not node.lease_ms or (node.fenced and node.fenced <= at):
         return 0
-    last = node.renewed[place - 1]
+    place = bisect_right(moments, at // 1000 - 1)
+    last = moments[place - 1] if place else node.joined
     return last + node.lease_ms if history.sure(last * 1000, at) else 0
 
 
@@ -82,10 +87,31 @@ def of_counters(history: History) -> Iterator[Fault]:
     high, background, running, _dead, *ended = history.counts
     if (high, background, running) != (0, 0, 0):
         yield "counters", f"say {high}+{background} pending and {running} running when all has ended"
-    marks = Counter(life.mark for life in history.lives.values())
-    found = [marks[mark] for mark in "cfxq"]
-    if ended != found:
-        yield "counters", f"say {ended} completed, failed, cancelled, quarantined; there are {found}"
+    least: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    for life in history.lives.values():
+        if life.agains:
+            _count_ends(life, least, most)
+        else:
+            least[life.mark] += 1
+            most[life.mark] += 1
+    for mark, count in zip("cfxq", ended, strict=True):
+        if not least[mark] <= count <= most[mark]:
+            yield "counters", f"say {count} ends of kind {mark}, there were {least[mark]} to {most[mark]}"
+
+
+def _count_ends(life: Life, least: Counter[str], most: Counter[str]) -> None:
+    """How often a task that was put back in line has surely ended, and may have, by kind."""
+    sure: Counter[str] = Counter({life.mark: 1})
+    maybe: Counter[str] = Counter({life.mark: 1})
+    frees = list(all_frees(life))
+    for mark in "cfxq":
+        sure[mark] = max(sure[mark], sum(free.sure and free.mark == mark for free in frees))
+        maybe[mark] = max(maybe[mark], sum(free.mark == mark for free in frees))
+    for mark in "xq":
+        maybe[mark] += sum(free.mark in (TAKEN, CRASHED) for free in frees)
+    least.update(sure)
+    most.update(maybe)
 
 
 def of_memory(history: History) -> Iterator[Fault]:

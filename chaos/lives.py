@@ -25,6 +25,14 @@ class Free(msgspec.Struct, gc=False):
     sums: tuple[int, ...] = ()
 
 
+class Again(msgspec.Struct, gc=False):
+    """An ended task was put back in line, as if it were new; between two moments, µs."""
+
+    sure: bool
+    since: int
+    until: int
+
+
 class Body(msgspec.Struct, gc=False):
     """One run of a skill's body; `ended` is the moment it came to its own end, or 0."""
 
@@ -63,6 +71,8 @@ class Life(msgspec.Struct, gc=False):
     holds: dict[str, Hold] = {}
     bodies: list[Body] = []
     offs: list[Free] = []
+    agains: list[Again] = []
+    disowned: list[int] = []
     told: tuple[str, int] | None = None
     mark: str = ""
     sum: int = 0
@@ -81,6 +91,7 @@ class Take(msgspec.Struct, gc=False):
     """A reaper's call that took something: from which epoch, between which moments (µs), whether by force."""
 
     epoch: int
+    partition: int
     since: int
     until: int
     sure: bool
@@ -91,6 +102,7 @@ class Claimed(msgspec.Struct, gc=False):
     """A claim that brought something."""
 
     epoch: int
+    partition: int
     now: int
     until: int
     count: int
@@ -100,11 +112,15 @@ class Claimed(msgspec.Struct, gc=False):
 
 
 class Node(msgspec.Struct, gc=False):
-    """One incarnation: its lease in ms, its renewals (ms by Redis), and when it may first have been fenced (µs)."""
+    """One incarnation: its lease in ms, and when it may first have been fenced (µs).
+
+    It joined all partitions at `joined` or later; `renewed`: when it renewed the lease of each, ms by Redis.
+    """
 
     name: str = ""
     lease_ms: int = 0
-    renewed: list[int] = []
+    joined: int = 0
+    renewed: dict[int, list[int]] = {}
     fenced: int = 0
     joins: int = 0
 

@@ -32,13 +32,16 @@ def look_at_ends(client: redis.Redis, space: Keyspace, recorder: Recorder) -> No
     """Write down how all tasks have ended that the hive remembers, and the counters of its runs."""
     joined: Counter[str] = Counter()
     for partition in range(space.partitions):
-        ended = 0
+        ended = dead = 0
         for ids in _pages(client, space.key(partition, "task")):
             records = hmget(client, space.key(partition, "outcome"), ids)
             ended += sum(record is not None for record in records)
-            _found(recorder, Seal(space.namespace), ids, records)
+            dead += _found(recorder, Seal(space.namespace), ids, records)
         counts: Any = client.hgetall(space.key(partition, "join"))
         joined.update({run.decode(): int(count) for run, count in counts.items()})
+        letters: Any = client.zcard(space.key(partition, "dead"))
+        if letters != dead:
+            recorder.write("residue", text=f"{letters} dead letters, {dead} tasks failed or were quarantined")
         for fault in _forgettable(client, space, partition, ended, set(counts)):
             recorder.write("residue", text=fault)
     for run_id, count in joined.items():
@@ -55,7 +58,8 @@ def look_at_rest(client: redis.Redis, space: Keyspace, recorder: Recorder) -> No
         recorder.write("residue", text=fault)
 
 
-def _found(recorder: Recorder, seal: Seal, ids: list[str], records: list[bytes | None]) -> None:
+def _found(recorder: Recorder, seal: Seal, ids: list[str], records: list[bytes | None]) -> int:
+    """How some tasks have ended; the number of dead letters among them."""
     marks, sums, tokens, tries = "", [], [], []
     stamps: list[int] = []
     for task_id, record in zip(ids, records, strict=True):
@@ -81,6 +85,7 @@ def _found(recorder: Recorder, seal: Seal, ids: list[str], records: list[bytes |
         tries=tuple(tries),
         stamps=(min(stamps), max(stamps)) if stamps else (),
     )
+    return marks.count("f") + marks.count("q")
 
 
 def token_of(result: Any) -> int:

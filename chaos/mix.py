@@ -20,7 +20,8 @@ BEGUN = "begun"
 class Recipe:
     """A kind of task: its type, payload and options, how many come at a time, and whether it is cancelled again.
 
-    A `run` is a map-reduce with so many items, which `reduce` folds.
+    A `run` is a map-reduce with so many items, which `reduce` folds. What is `revived` is put back in line whenever it
+    has failed, until it completes.
     """
 
     task_type: str
@@ -30,6 +31,7 @@ class Recipe:
     unwanted: bool = False
     run: bool = False
     reduce: str | None = None
+    revived: bool = False
 
 
 RECIPES: dict[str, Recipe] = {
@@ -52,6 +54,10 @@ RECIPES: dict[str, Recipe] = {
     "host_killer": Recipe("host_killer"),
     "run": Recipe("mapped", size=250, run=True),
     "fold": Recipe("mapped", size=200, run=True, reduce="gathered"),
+    "fickle": Recipe("fickle", options={"max_retries": 0}, size=4, revived=True),
+    "retried": Recipe("fickle", options={"max_retries": 0}, size=60, run=True, reduce="gathered", revived=True),
+    "byhand": Recipe("byhand", {"seconds": 0.02}, size=5),
+    "long_byhand": Recipe("byhand", {"seconds": 0.5}),
 }
 USUAL = {"brief": 20, "urgent": 10, "nap": 8, "flaky": 4, "hopeless": 1, "later": 6, "unwanted": 3, "placed": 4}
 

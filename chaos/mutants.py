@@ -71,6 +71,24 @@ MUTANTS: dict[str, Mutant] = {
         "",
         frozenset({"tries"}),
     ),
+    "requeue_of_completed": Mutant(
+        "REQUEUE",
+        "if string.sub(record, 4, 4) == 'c' then return 'completed' end",
+        "",
+        frozenset({"double_result", "ran_after_end"}),
+    ),
+    "requeue_keeps_tries": Mutant(
+        "REQUEUE",
+        "redis.call('HDEL', TRIES, id)",
+        "redis.call('HSET', TRIES, id, '1.1')",
+        frozenset({"tries"}),
+    ),
+    "requeue_leaves_the_letter": Mutant(
+        "REQUEUE",
+        "redis.call('ZREM', DEAD, id)",
+        "",
+        frozenset({"residue"}),
+    ),
     "wish_left_behind": Mutant(
         "SETTLE",
         "redis.call('HDEL', CANCEL, unpack(ids))",

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 
 from chaos.events import Event, read
-from chaos.lives import NEVER, TAKEN, Body, Claimed, Free, Heard, History, Led, Take, Weight
+from chaos.lives import NEVER, TAKEN, Again, Body, Claimed, Free, Heard, History, Led, Take, Weight
 
 FORCED = 1
-_CALLS = frozenset({"enqueue", "claim", "settle", "take", "cancel", "join", "lead"})
+_CALLS = frozenset({"enqueue", "claim", "settle", "take", "cancel", "requeue", "join", "lead"})
 # What the script or the server says when it changes nothing.
 _NOTHING_HAPPENED = frozenset({"QueueFull", "StoreRefused", "LeaseLost", "LeaseLate"})
 
@@ -74,6 +74,8 @@ class Reader:
             life = self._history.life(call.ids[0])
             life.wished = True
             life.offs.append(Free("x", sure=False, since=call.at, until=NEVER, sums=call.sums))
+        elif call.what == "requeue":
+            self._history.life(call.ids[0]).agains.append(Again(sure=False, since=call.at, until=NEVER))
         elif call.what == "join":
             self._history.joined.append((call.text, 0, call.at))
 
@@ -106,7 +108,7 @@ class Reader:
             hold.sure, hold.now, hold.until = sure, answer.now, answer.at
         ordered = call.text != "again"
         self._history.claims.append(
-            Claimed(call.epoch, answer.now, answer.at, call.count, answer.ids, answer.marks, ordered)
+            Claimed(call.epoch, call.partition, answer.now, answer.at, call.count, answer.ids, answer.marks, ordered)
         )
 
     def _settled(self, call: Event, answer: Event | None, since: int) -> None:
@@ -129,7 +131,9 @@ class Reader:
         if answer.count:
             everything = answer.count == len(call.ids)
             sure = self._history.sure(call.at, answer.at)
-            self._history.takes.append(Take(call.epoch, call.at, answer.at, sure, call.number == FORCED))
+            self._history.takes.append(
+                Take(call.epoch, call.partition, call.at, answer.at, sure, call.number == FORCED)
+            )
             self._taken(call, sure=sure and everything, until=answer.at)
 
     def _taken(self, call: Event, *, sure: bool, until: int) -> None:
@@ -145,11 +149,16 @@ class Reader:
             sure = self._history.sure(call.at, answer.at)
             life.offs.append(Free("x", sure, call.at, answer.at, call.sums))
 
+    def _did_requeue(self, call: Event, answer: Event) -> None:
+        if answer.text == "pending":
+            sure = self._history.sure(call.at, answer.at)
+            self._history.life(call.ids[0]).agains.append(Again(sure, call.at, answer.at))
+
     def _did_join(self, call: Event, answer: Event) -> None:
         node = self._history.node(answer.epoch)
         node.name, node.lease_ms = call.text, call.number
         node.joins += 1
-        node.renewed.append(answer.now)
+        node.joined = call.at // 1000
         self._history.joined.append((call.text, answer.epoch, call.at))
 
     def _did_lead(self, call: Event, answer: Event) -> None:
@@ -175,7 +184,7 @@ class Reader:
 
     def _on_renew(self, event: Event) -> None:
         if event.text == "ok":
-            self._history.node(event.epoch).renewed.append(event.now)
+            self._history.node(event.epoch).renewed.setdefault(event.partition, []).append(event.now)
 
     def _on_start(self, event: Event) -> None:
         body = self._bodies[event.token] = Body(event.token, event.fence)
@@ -191,6 +200,10 @@ class Reader:
     def _on_told(self, event: Event) -> None:
         if self._history.sure(event.at, event.at):
             self._history.life(event.ids[0]).told = (event.text, event.token)
+
+    def _on_disowned(self, event: Event) -> None:
+        if event.token:
+            self._history.life(event.ids[0]).disowned.append(event.token)
 
     def _on_run(self, event: Event) -> None:
         run = self._history.run(event.text)

@@ -106,7 +106,7 @@ class RecordingStore(TaskStore):
         # What is asked again is found in the running table, in no order.
         claim = (partition, epoch, number)
         text, self._claimed = "again" if claim == self._claimed else "", claim
-        call = self._recorder.write("claim", epoch=epoch, number=number, count=count, text=text)
+        call = self._recorder.write("claim", partition=partition, epoch=epoch, number=number, count=count, text=text)
         self._claims[claim] = call
         return call
 
@@ -165,6 +165,7 @@ class RecordingStore(TaskStore):
     ) -> tuple[int, int]:
         call = self._recorder.write(
             "take",
+            partition=partition,
             epoch=epoch,
             number=int(force),
             ids=tuple(task_id for task_id, _, _, _ in items),
@@ -183,6 +184,16 @@ class RecordingStore(TaskStore):
         call = self._recorder.write("cancel", ids=(task_id,), sums=(sum_of(record),))
         try:
             answer = await super().cancel(task_id, lanes, record, keep)
+        except BaseException as fault:
+            self._failed([call], fault)
+            raise
+        self._recorder.write("ok", op=call, text=answer)
+        return answer
+
+    async def requeue(self, task_id: str, lane: str) -> str:
+        call = self._recorder.write("requeue", ids=(task_id,))
+        try:
+            answer = await super().requeue(task_id, lane)
         except BaseException as fault:
             self._failed([call], fault)
             raise
@@ -227,7 +238,7 @@ class RecordingKeeper(LeaseKeeper):
 
     def _renew(self, client: Redis, partition: int, epoch: int, load: NodeLoad) -> Beat:
         beat = super()._renew(client, partition, epoch, load)
-        here().write("renew", epoch=epoch, now=beat.now_ms, text="ok" if beat.alive else "lost")
+        here().write("renew", partition=partition, epoch=epoch, now=beat.now_ms, text="ok" if beat.alive else "lost")
         return beat
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from chaos.events import here, wall_us
 from chaos.look import token_of
-from chaos.mix import Chunk
+from chaos.mix import Chunk, Recipe
 from venom_core.errors import StoreError, UnknownTask
 from venom_core.execution import gather
 from venom_core.execution.skills.parallel_skill import ParallelSkill
@@ -33,7 +33,7 @@ async def run_through(skill: ParallelSkill, chunk: Chunk) -> None:
         except StoreError:
             await asyncio.sleep(PAUSE_S)
         else:
-            if is_whole(answer):
+            if is_whole(answer, chunk.recipe):
                 _write(chunk.run_id, begun, answer)
                 return
 
@@ -44,9 +44,11 @@ async def _ask(skill: ParallelSkill, chunk: Chunk) -> Answer:
         found = _decode(await skill.resume(chunk.run_id, WAITS_S))
     except UnknownTask:
         found = {}
-    if is_whole(found):
-        return found
     recipe = chunk.recipe
+    if is_whole(found, recipe):
+        return found
+    if recipe.revived and has_ended(found):
+        return _decode(await skill.retry_failed(chunk.run_id, WAITS_S))
     items = list(range(len(chunk.ids)))
     text = await skill.map_reduce(
         "storm",
@@ -60,13 +62,25 @@ async def _ask(skill: ParallelSkill, chunk: Chunk) -> Answer:
     return _decode(text)
 
 
-def is_whole(answer: Answer) -> bool:
+def has_ended(answer: Answer) -> bool:
     """Whether every item has ended, and the fold if there is one."""
     if not answer:
         return False
     summary = answer["summary"]
     unfinished = summary["pending"] or summary.get("never_enqueued") or summary.get("forgotten")
-    return not unfinished and answer.get("reduction", {}).get("status") != "pending"
+    return not unfinished and _fold_of(answer) != "pending"
+
+
+def is_whole(answer: Answer, recipe: Recipe) -> bool:
+    """Whether there is nothing left to wait for; what is to be revived must have completed."""
+    if not recipe.revived:
+        return has_ended(answer)
+    return has_ended(answer) and not answer["summary"]["failed"] and _fold_of(answer) in ("", "completed")
+
+
+def _fold_of(answer: Answer) -> str:
+    status: str = answer.get("reduction", {}).get("status", "")
+    return status
 
 
 def _write(run_id: str, begun: int, answer: Answer) -> None:
@@ -79,7 +93,7 @@ def _write(run_id: str, begun: int, answer: Answer) -> None:
         marks="".join(_mark(line["status"]) for line in lines),
         tokens=tuple(token_of(line["result"]) for line in lines),
         sums=tuple(answer.get("reduced") or ()),
-        fence=answer.get("reduction", {}).get("status", ""),
+        fence=_fold_of(answer),
     )
 
 

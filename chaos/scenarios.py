@@ -82,13 +82,22 @@ _ALL = (
         rare={"run": 1, "fold": 1},
     ),
     Scenario(
+        "consumers_killed",
+        "SIGKILL and SIGSTOP of hand-written loops; dead letters are put back in line all the time",
+        weather.consumers_killed,
+        mix={"byhand": 12, "long_byhand": 4, "fickle": 12, "retried": 1},
+        rare={"retried": 1},
+        consumers=2,
+    ),
+    Scenario(
         "everything",
         "all of this, mixed, fsync always",
         weather.everything,
         nexuses=2,
         fsync="always",
-        mix={"long": 2, "child": 1, "threaded": 2, "run": 1, "fold": 1},
+        mix={"long": 2, "child": 1, "threaded": 2, "run": 1, "fold": 1, "fickle": 2, "retried": 1, "byhand": 2},
         rare={"deaf": 1, "strangled": 1, "host_killer": 1, "run": 1, "fold": 1},
+        consumers=1,
     ),
     Scenario(
         "partitioned",

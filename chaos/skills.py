@@ -72,6 +72,15 @@ async def hopeless(ctx: TaskContext) -> int:
 
 
 @skills.skill
+async def fickle(ctx: TaskContext, item: int = 0) -> int:
+    """Every other run of it fails."""
+    with _body(ctx) as token:
+        if token % 2:
+            raise RuntimeError("not this time")
+        return token
+
+
+@skills.skill
 def threaded(ctx: TaskContext, seconds: float) -> int:
     with _body(ctx) as token:
         end = time.monotonic() + seconds

@@ -19,8 +19,8 @@ from chaos import clocks, network
 from chaos.checker import Verdict, judge
 from chaos.clocks import Clocks
 from chaos.events import Recorder
-from chaos.fleet import CALLER, NEXUS, SPORE, Fleet, Node
-from chaos.look import counts_of, hmget, look_at_ends, look_at_rest
+from chaos.fleet import CALLER, CONSUMER, NEXUS, SPORE, Fleet, Node
+from chaos.look import counts_of, look_at_ends, look_at_rest
 from chaos.memory import burst, forget, hive_of, weigh
 from chaos.mix import USUAL, Plan, begin
 from chaos.network import Network
@@ -61,6 +61,7 @@ class Scenario:
     weather: Weather
     spores: int = 3
     nexuses: int = 1
+    consumers: int = 0
     fsync: str = ""
     mix: dict[str, int] = field(default_factory=dict)
     rare: dict[str, int] = field(default_factory=dict)
@@ -158,6 +159,8 @@ class Storm:
             self.fleet.nexus()
         for _ in range(self.scenario.spores):
             self.fleet.spore()
+        for _ in range(self.scenario.consumers):
+            self.fleet.consumer()
         for number in range(CALLERS):
             self.fleet.caller(self._plan(number))
         await self.all_joined()
@@ -182,8 +185,7 @@ class Storm:
                 self.recorder.write("residue", text=f"nothing ended for {STANDSTILL_S:g} s of calm")
             look_at_ends(self.client, self.space, self.recorder)
             await forget(hive, self.client)
-            nodes = [*self.spores(), *self.fleet.living(NEXUS)]
-            weigh(self.client, self.space, nodes, self.recorder, when)
+            weigh(self.client, self.space, self._nodes(), self.recorder, when)
 
     def _plan(self, number: int) -> Plan:
         scenario, scale = self.scenario, self.scale
@@ -213,6 +215,8 @@ class Storm:
             self.fleet.spore()
         for _ in range(self.scenario.nexuses - len(self.fleet.living(NEXUS))):
             self.fleet.nexus()
+        for _ in range(self.scenario.consumers - len(self.fleet.living(CONSUMER))):
+            self.fleet.consumer()
 
     async def all_joined(self) -> bool:
         """Wait until all that run have joined; whether they have."""
@@ -220,23 +224,23 @@ class Storm:
 
     def _joined(self) -> bool:
         """Whether the leases are those of the processes that run, and no others."""
-        running = [*self.spores(), *self.fleet.living(NEXUS)]
-        space = self.space
-        names = [node.name for node in running]
         with suppress(redis.RedisError):
-            profiles: Any = self.client.hmget(space.key(0, "profile").decode(), [*names, ""])
-            epochs = self.client.hmget(space.key(0, "names").decode(), [*names, ""])
-            leases = [set(self._leases(partition)) for partition in range(space.partitions)]
-            pids = [msgspec.msgpack.decode(profile, type=NodeProfile).pid for profile in profiles if profile]
-            mine = [node.process.pid for node in running]
-            return pids == mine and all(leased == {*epochs[:-1]} for leased in leases)
+            profiles: Any = self.client.hgetall(self.space.key(0, "profile").decode())
+            epochs: Any = self.client.hgetall(self.space.key(0, "names").decode())
+            by_pid = {msgspec.msgpack.decode(text, type=NodeProfile).pid: name for name, text in profiles.items()}
+            mine = {epochs.get(by_pid.get(node.process.pid)) for node in self._nodes()}
+            return all({*self._leases(partition)} == mine for partition in range(self.space.partitions))
         return False
+
+    def _nodes(self) -> list[Node]:
+        """All that hold a lease while they run."""
+        return [*self.spores(), *self.fleet.living(NEXUS), *self.fleet.living(CONSUMER)]
 
     def _all_beaten(self) -> bool:
         """Whether each has told its load."""
-        names = [node.name for node in (*self.spores(), *self.fleet.living(NEXUS))]
         with suppress(redis.RedisError):
-            return all(hmget(self.client, self.space.key(0, "load"), names))
+            told: Any = self.client.hlen(self.space.key(0, "load").decode())
+            return int(told) >= len(self._nodes())
         return False
 
     def _leases(self, partition: int) -> list[bytes]:
@@ -271,7 +275,7 @@ class Storm:
         return True
 
     async def _leave(self) -> None:
-        late = await self.fleet.drain(*self.spores(), *self.fleet.living(NEXUS))
+        late = await self.fleet.drain(*self._nodes())
         for node in late:
             self.recorder.write("residue", text=f"{node.name} did not leave when it was told to")
         for node in self.fleet.nodes.values():

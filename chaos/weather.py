@@ -9,7 +9,7 @@ from typing import Any
 import redis
 
 from chaos import server as servers
-from chaos.fleet import CALLER, Node
+from chaos.fleet import CALLER, CONSUMER, SPORE, Node
 from chaos.storm import Storm
 
 LEASE_S = 1.2
@@ -75,8 +75,14 @@ async def spores_frozen(storm: Storm) -> None:
 
 
 async def freeze_a_spore(storm: Storm) -> None:
-    victim = storm.any_spore()
-    if victim is not None:
+    await freeze(storm, SPORE)
+
+
+async def freeze(storm: Storm, kind: str) -> None:
+    """One process of a kind, for longer than its lease."""
+    running = storm.fleet.living(kind)
+    if running:
+        victim = storm.rng.choice(running)
         storm.fleet.freeze(victim)
         await storm.pause(1.2 * LEASE_S, 2 * LEASE_S)
         storm.fleet.thaw(victim)
@@ -194,11 +200,31 @@ def kill_a_caller(storm: Storm) -> None:
         storm.fleet.kill(storm.rng.choice(running))
 
 
+async def consumers_killed(storm: Storm) -> None:
+    """SIGKILL of hand-written loops, or SIGSTOP past their lease, and of a Spore now and then."""
+    while storm.rages:
+        blow = storm.rng.choices((kill_a_consumer, kill_a_spore, None), (4, 2, 2))[0]
+        if blow is None:
+            await freeze(storm, CONSUMER)
+        else:
+            blow(storm)
+        await storm.pause(0.2, 0.7)
+
+
+def kill_a_consumer(storm: Storm) -> None:
+    running = storm.fleet.living(CONSUMER)
+    if running:
+        victim = storm.rng.choice(running)
+        storm.fleet.kill(victim)
+        storm.fleet.again(victim)
+
+
 async def everything(storm: Storm) -> None:
     """All of it, mixed; the server keeps every write."""
     while storm.rages:
         blow = storm.rng.choices(
-            (kill_a_spore, kill_the_leader, cut_connections, flush_scripts, kill_a_caller), (6, 2, 2, 2, 1)
+            (kill_a_spore, kill_the_leader, cut_connections, flush_scripts, kill_a_caller, kill_a_consumer),
+            (6, 2, 2, 2, 2, 1),
         )[0]
         blow(storm)
         if storm.rng.random() < 0.15:

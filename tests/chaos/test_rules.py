@@ -14,16 +14,22 @@ from chaos.events import Event
 from tests.chaos.bad_histories import BAD
 from tests.chaos.good_histories import GOOD, plain
 from tests.chaos.memory_histories import BAD_MEMORY, GOOD_MEMORY
+from tests.chaos.requeue_histories import BAD_REQUEUES, GOOD_REQUEUES
 from tests.chaos.run_histories import BAD_RUNS, GOOD_RUNS
 from tests.chaos.writing import Script, finish_elsewhere
 
 # What cannot be broken alone.
-ALSO = {"double_result": {"ran_after_end"}, "foreign": {"wrong_result"}, "lost": {"unended"}}
+ALSO = {"double_result": {"ran_after_end", "wrong_result"}, "foreign": {"wrong_result"}, "lost": {"unended"}}
 
 
 @pytest.mark.parametrize(
     ("rule", "write"),
-    [(rule, write) for rule, writers in (BAD | BAD_RUNS | BAD_MEMORY).items() for write in writers],
+    [
+        (rule, write)
+        for bad in (BAD, BAD_RUNS, BAD_MEMORY, BAD_REQUEUES)
+        for rule, writers in bad.items()
+        for write in writers
+    ],
     ids=lambda x: str(x)[:40],
 )
 def test_what_breaks_a_rule_is_named(tmp_path: Path, rule: str, write: Callable[[Script], None]) -> None:
@@ -34,7 +40,7 @@ def test_what_breaks_a_rule_is_named(tmp_path: Path, rule: str, write: Callable[
     assert verdict.broken.keys() <= {rule, *ALSO.get(rule, ())}, verdict.sentences
 
 
-@pytest.mark.parametrize("write", GOOD + GOOD_RUNS + GOOD_MEMORY)
+@pytest.mark.parametrize("write", GOOD + GOOD_RUNS + GOOD_MEMORY + GOOD_REQUEUES)
 def test_what_may_happen_is_no_fault(tmp_path: Path, write: Callable[[Script], None]) -> None:
     write(Script(tmp_path))
     assert judge(tmp_path).sentences == []

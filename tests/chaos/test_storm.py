@@ -26,6 +26,16 @@ def test_a_storm_in_which_spores_die_is_clean(tmp_path: Path) -> None:
     assert verdict.figures["blows"] > 2
 
 
+def test_a_storm_in_which_hand_written_loops_die_and_dead_letters_are_put_back_in_line_is_clean(
+    tmp_path: Path,
+) -> None:
+    verdict = storm(SCENARIOS["consumers_killed"], SMALL, tmp_path / "storm")
+    assert verdict.sentences == []
+    events = [event for path in (tmp_path / "storm").glob("*.jsonl") for event in read(path)]
+    assert any(event.what == "ok" and event.text == "pending" for event in events)
+    assert {event.lane for event in events if event.what == "hello"} >= {"consumer", "spore", "caller"}
+
+
 def test_a_storm_over_four_partitions_in_which_callers_of_runs_die_is_clean(tmp_path: Path) -> None:
     scenario = replace(SCENARIOS["callers_killed"], partitions=PARTITIONS)
     verdict = storm(scenario, replace(SMALL, tasks=1_200), tmp_path / "storm")

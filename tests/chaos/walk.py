@@ -25,8 +25,8 @@ from venom_core.infrastructure.task_records import Held, Lease, Retention, Settl
 
 HOUR_MS = 3_600_000
 KEEP = Retention(result_ttl_ms=HOUR_MS, dead_ttl_ms=HOUR_MS, dead_max=10_000, crashes_max=3)
-LANES = ("brief", "nap")
-TASKS_PER_STEP, STEPS, NODES = 12, 60, 3
+LANES = ("brief", "nap", "fickle")
+TASKS_PER_STEP, STEPS, NODES = 12, 80, 3
 # Redis tells time in ms: what is to be later must be seen to be later.
 TICK_S = 0.002
 
@@ -44,6 +44,7 @@ class Walker:
         self.names: dict[int, str] = {}
         self.tokens: dict[str, int] = {}
         self.numbers = self.made = 0
+        self.fickle: set[str] = set()
 
     async def walk(self) -> None:
         for _ in range(NODES):
@@ -51,16 +52,18 @@ class Walker:
         for _ in range(STEPS):
             epoch = self.rng.choice(list(self.held))
             roll = self.rng.random()
-            if roll < 0.3:
+            if roll < 0.28:
                 await self.enqueue()
-            elif roll < 0.6:
+            elif roll < 0.56:
                 await self.claim(epoch, self.rng.randint(1, 40))
-            elif roll < 0.8:
+            elif roll < 0.74:
                 await self.settle(epoch)
-            elif roll < 0.85:
+            elif roll < 0.77:
                 await self.renew(epoch)
-            elif roll < 0.9:
+            elif roll < 0.85:
                 await self.wish(epoch)
+            elif roll < 0.89:
+                await self.requeue()
             else:
                 await self.die(epoch)
         await self.finish()
@@ -85,6 +88,8 @@ class Walker:
         lane, level = self.rng.choice(LANES), self.rng.choice((2, 8))
         ids = [f"task-{number:05d}" for number in range(self.made, self.made + TASKS_PER_STEP)]
         self.made += TASKS_PER_STEP
+        if lane == LANES[2]:
+            self.fickle.update(ids)
         envelopes = [self.seal.close("task", task_id, level, b"") for task_id in ids]
         await self.tasks.enqueue([TaskGroup(lane, level, "now", ids, envelopes)], 1_000_000)
 
@@ -115,6 +120,8 @@ class Walker:
             return Settlement(lease, LANES[0], "back")
         if roll < 0.2 and lease.failures < 2:
             return Settlement(lease, LANES[0], "retry", 0)
+        if roll < 0.6 and lease.task_id in self.fickle:
+            return Settlement(lease, LANES[0], "end", self.end(lease, "f"))
         return Settlement(lease, LANES[0], "end", self.end(lease, "c"))
 
     def end(self, lease: Lease, mark: str) -> bytes:
@@ -122,7 +129,12 @@ class Walker:
         return self.record(lease.task_id, mark, lease.failures, lease.crashes, token)
 
     def record(self, task_id: str, mark: str, failures: int, crashes: int, token: int = 0) -> bytes:
-        status = {"c": TaskStatus.COMPLETED, "q": TaskStatus.QUARANTINED, "x": TaskStatus.CANCELLED}[mark]
+        status = {
+            "c": TaskStatus.COMPLETED,
+            "f": TaskStatus.FAILED,
+            "q": TaskStatus.QUARANTINED,
+            "x": TaskStatus.CANCELLED,
+        }[mark]
         now_ms = wall_us() // 1000
         outcome = Outcome("node", failures + 1, crashes, now_ms, now_ms, Raw(msgpack.encode(token)))
         return seal_outcome(self.seal, task_id, status, outcome)
@@ -133,10 +145,15 @@ class Walker:
         self.recorder.write("renew", epoch=epoch, now=beat.now_ms, text="ok" if beat.alive else "lost")
 
     async def wish(self, epoch: int) -> None:
-        """Somebody wants a running task cancelled."""
-        if self.held[epoch]:
-            task_id = self.rng.choice(self.held[epoch]).task_id
+        """Somebody wants some running tasks cancelled."""
+        for lease in self.held[epoch][:3]:
+            task_id = lease.task_id
             await self.tasks.cancel(task_id, LANES, self.record(task_id, "x", 0, 0), KEEP)
+
+    async def requeue(self) -> None:
+        """Somebody wants some tasks run again, however they have ended."""
+        for task_id in self.rng.sample(sorted(self.fickle), min(60, len(self.fickle))):
+            await self.tasks.requeue(task_id, LANES[2])
 
     async def die(self, victim: int) -> None:
         """A node dies; a quick reaper returns what it held, and a slow one tries once more what it read before."""
