@@ -1,4 +1,4 @@
-"""Runs the storms: ./chaos/run [--seed N] [--short] [--only NAME] [--tasks N] [--figures ROUNDS]"""
+"""Runs the storms: ./chaos/run [--seed N] [--short] [--only NAME] [--tasks N] [--together N] [--figures ROUNDS]"""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from chaos import figures
 from chaos.checker import Verdict
 from chaos.scenarios import SCENARIOS
 from chaos.storm import Scale, Scenario, storm
+from chaos.together import run_together
 
 SHORT_TASKS, SHORT_S = 2_000, 4.0
 LONG_TASKS, LONG_S = 60_000, 30.0
 PATIENCE_LONG = 12.0
+# Two cores are enough for two short storms, which wait most of the time.
+TOGETHER_SHORT = 2
 # About as many tasks of the usual mix as the slots of three Spores do in a second, in good weather.
 TASKS_PER_S = 500
 
@@ -37,9 +40,18 @@ def main() -> int:
     tasks = chosen.tasks or (SHORT_TASKS if chosen.short else LONG_TASKS)
     seconds = max(SHORT_S if chosen.short else LONG_S, tasks / TASKS_PER_S)
     scale = Scale(seed, tasks, seconds, 1.0 if chosen.short else PATIENCE_LONG)
+    names = chosen.only or list(SCENARIOS)
+    if chosen.within:
+        return 0 if all(_happen(SCENARIOS[name], scale, chosen.within) for name in names) else 1
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     print(f"seed {seed}, {tasks:,} tasks and {seconds:g} s of bad weather a storm", flush=True)
-    broken = [name for name in chosen.only or SCENARIOS if not _happen(SCENARIOS[name], scale, folder)]
+    together = chosen.together or (TOGETHER_SHORT if chosen.short and len(names) > 1 else 1)
+    if together > 1:
+        length = ["--short"] if chosen.short else []
+        given = ["--seed", seed, "--tasks", str(tasks), "--within", str(folder), *length]
+        broken = run_together(names, given, together)
+    else:
+        broken = [name for name in names if not _happen(SCENARIOS[name], scale, folder)]
     if broken:
         print(f"broken: {', '.join(broken)}; the histories are in {folder}")
         print(f"again: ./chaos/run --seed {seed}{' --short' if chosen.short else ''} --only {broken[0]}")
@@ -85,6 +97,10 @@ def _parse() -> argparse.Namespace:
         "--only", action="append", choices=SCENARIOS, metavar="NAME", help="this storm; may be repeated"
     )
     parser.add_argument("--tasks", type=int, default=0, metavar="N", help="tasks a storm")
+    parser.add_argument(
+        "--together", type=int, default=0, metavar="N", help=f"so many storms at once (short: {TOGETHER_SHORT}, else 1)"
+    )
+    parser.add_argument("--within", type=Path, help=argparse.SUPPRESS)  # a storm of several: its line, and no more
     parser.add_argument("--figures", type=int, default=0, metavar="ROUNDS", help="measure instead")
     parser.add_argument("--keep", action="store_true", help="keep the histories of clean storms too")
     return parser.parse_args()
