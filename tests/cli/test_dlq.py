@@ -82,7 +82,7 @@ def test_named_letters_are_put_back_or_forgotten_without_a_question(venom: Venom
 def test_what_is_asked_for_is_changed_after_a_confirm(venom: Venom, command: str, said: str) -> None:
     unanswered = venom("dlq", command, "--error", "slow")
     assert unanswered.exit_code == 2
-    assert "1 dead letters?" in unanswered.stderr
+    assert "1 dead letter? " in unanswered.stderr
     assert "repeat it with --yes" in unanswered.stderr
     assert venom("dlq", command, "--error", "slow", "--yes").stdout == said
     assert listed(venom) == ["two"]
