@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.cables import Cable
-from tests.hives import altered, running, until
+from tests.hives import altered, ended, running, until, until_so
 from venom_core.clock import Clock
 from venom_core.config import Settings
+from venom_core.infrastructure import result_waiter
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.skills import SkillSet
 
@@ -40,3 +42,25 @@ async def test_a_sleeping_spore_whose_connections_died_in_silence_takes_what_com
     assert task is not None
     assert task.result == 7
     assert took_s < 8
+
+
+async def test_a_waiting_caller_whose_connections_died_in_silence_hears_the_end(
+    fast: Settings, broker: MessageBroker, cable: Cable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(result_waiter, "RECHECK_S", 0.2)
+    async with MessageBroker(altered(fast, redis_url=cable.url)) as caller:
+        caller.hive.link._timeout_s = 0.5
+        task_id = await caller.enqueue_task("quick", {"number": 7})
+        waiting = asyncio.create_task(caller.wait_for(task_id, 60))
+        waiter = caller.hive.tasks.keyspace.reply_channel("*")
+        await until_so(lambda: hears(broker, waiter))
+        cable.forget()
+        async with running(skills, fast):
+            assert (await ended(broker, task_id)).result == 7
+            heard = await waiting
+    assert heard is not None
+    assert heard.result == 7
+
+
+async def hears(broker: MessageBroker, channel: str) -> bool:
+    return bool(await broker.hive.link.command("PUBSUB", "CHANNELS", channel))
