@@ -13,19 +13,20 @@ import tempfile
 import time
 from pathlib import Path
 
-from chaos import figures
+from chaos import figures, totals
 from chaos.checker import Verdict
 from chaos.scenarios import SCENARIOS
 from chaos.storm import Scale, Scenario, storm
 from chaos.together import run_together
 
-SHORT_TASKS, SHORT_S = 2_000, 4.0
-LONG_TASKS, LONG_S = 60_000, 30.0
+SHORT_TASKS, SHORT_S = 1_600, 4.0
+# A million tasks in all storms together.
+LONG_TASKS, LONG_S = 40_000, 30.0
 PATIENCE_LONG = 12.0
-# Two cores are enough for two short storms, which wait most of the time.
-TOGETHER_SHORT = 2
+# Two cores are enough for two storms, which wait most of the time.
+TOGETHER = 2
 # About as many tasks of the usual mix as the slots of three Spores do in a second, in good weather.
-TASKS_PER_S = 500
+TASKS_PER_S = 400
 
 
 def main() -> int:
@@ -45,13 +46,16 @@ def main() -> int:
         return 0 if all(_happen(SCENARIOS[name], scale, chosen.within) for name in names) else 1
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     print(f"seed {seed}, {tasks:,} tasks and {seconds:g} s of bad weather a storm", flush=True)
-    together = chosen.together or (TOGETHER_SHORT if chosen.short and len(names) > 1 else 1)
+    begun = time.monotonic()
+    together = min(chosen.together or TOGETHER, len(names))
     if together > 1:
         length = ["--short"] if chosen.short else []
         given = ["--seed", seed, "--tasks", str(tasks), "--within", str(folder), *length]
         broken = run_together(names, given, together)
     else:
         broken = [name for name in names if not _happen(SCENARIOS[name], scale, folder)]
+    if len(names) > 1:
+        print(f"{totals.line(folder)}  {_took(begun)}", flush=True)
     if broken:
         print(f"broken: {', '.join(broken)}; the histories are in {folder}")
         print(f"again: ./chaos/run --seed {seed}{' --short' if chosen.short else ''} --only {broken[0]}")
@@ -68,6 +72,7 @@ def _happen(scenario: Scenario, scale: Scale, folder: Path) -> bool:
         return not must_run()
     begun = time.monotonic()
     verdict = storm(scenario, scale, folder / scenario.name)
+    totals.leave(folder / scenario.name, verdict)
     print(
         f"{'clean ' if verdict.clean else 'BROKEN'} {scenario.name:24}{_figures(verdict)}  {_took(begun)}", flush=True
     )
@@ -98,7 +103,7 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument("--tasks", type=int, default=0, metavar="N", help="tasks a storm")
     parser.add_argument(
-        "--together", type=int, default=0, metavar="N", help=f"so many storms at once (short: {TOGETHER_SHORT}, else 1)"
+        "--together", type=int, default=0, metavar="N", help=f"so many storms at once ({TOGETHER} if not said)"
     )
     parser.add_argument("--within", type=Path, help=argparse.SUPPRESS)  # a storm of several: its line, and no more
     parser.add_argument("--figures", type=int, default=0, metavar="ROUNDS", help="measure instead")

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from chaos import hive_rules, rules, run_rules
 from chaos.history import gather
-from chaos.lives import TAKEN, History
+from chaos.lives import TAKEN, History, Hold
 
 KEPT_PER_RULE = 5
+# The kind of skill that a lane is; only who runs a coroutine, or a process, can be stopped.
+KINDS = {"threaded": "thread", "child": "process", "hungry": "process", "strangled": "process", "byhand": "by hand"}
+KIND_ELSE = "async"
 
 
 @dataclass(slots=True)
@@ -77,7 +80,7 @@ def _figures(history: History) -> dict[str, int]:
         "taken back": sum(
             any(free.mark == TAKEN for free in hold.frees) for life in lives for hold in life.holds.values()
         ),
-        "zombie bodies": _zombies(history),
+        **_zombies(history),
         "runs": len(history.runs),
         "runs taken up again": sum(run.resumed for run in history.runs.values()),
         "undone": sum(life.level >= 0 and not life.mark and not life.acked for life in lives),
@@ -86,15 +89,19 @@ def _figures(history: History) -> dict[str, int]:
     }
 
 
-def _zombies(history: History) -> int:
-    """Bodies that came to their own end after the task had been taken from their node."""
-    count = 0
-    for life in history.lives.values():
-        for body in life.bodies:
-            hold = life.holds.get(body.fence)
-            if body.ended and hold is not None:
-                count += any(free.mark == TAKEN and free.sure and free.until < body.ended for free in hold.frees)
-    return count
+def _zombies(history: History) -> dict[str, int]:
+    """Bodies that came to their own end after the task had been taken from their node, and how many of each kind."""
+    count = Counter(
+        KINDS.get(life.lane, KIND_ELSE)
+        for life in history.lives.values()
+        for body in life.bodies
+        if body.ended and (hold := life.holds.get(body.fence)) is not None and _taken_before(hold, body.ended)
+    )
+    return {"zombie bodies": count.total()} | {f"{kind} zombies": count[kind] for kind in (KIND_ELSE, *KINDS.values())}
+
+
+def _taken_before(hold: Hold, moment: int) -> bool:
+    return any(free.mark == TAKEN and free.sure and free.until < moment for free in hold.frees)
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from chaos.lives import CRASHED, TAKEN, History, Life, Node, Take, Weight, all_frees
 
 Fault = tuple[str, str]
+GROWTH = GROWN_SERVER, GROWN_PROCESS = "KiB more in the idle server", "KiB more in a process"
 MIB = 1024 * 1024
 # Between the moment that Redis names and the one in which a process knows of it.
 STAMP_SLACK_MS = 5_000
@@ -146,7 +147,7 @@ def growth(history: History) -> dict[str, int]:
     if len(history.weights) < 2:
         return {}
     before, after = history.weights["before"], history.weights["after"]
-    found = {"KiB more in the idle server": (after.server - before.server) // 1024}
+    found = {GROWN_SERVER: (after.server - before.server) // 1024}
     if processes := [more for _, more in _grown(before, after)]:
-        found["KiB more in a process"] = max(processes) // 1024
+        found[GROWN_PROCESS] = max(processes) // 1024
     return found

@@ -166,15 +166,15 @@ async def rolling_restart(storm: Storm) -> None:
 
 
 async def grow_and_shrink(storm: Storm) -> None:
-    """One Spore, then twenty that all work, then one."""
-    while len(storm.spores()) < MANY_SPORES:
-        storm.fleet.spore()
-        await asyncio.sleep(storm.seconds / 100)
-    if await storm.all_joined():
-        storm.blow(f"{len(storm.spores())} Spores work")
-    while (running := storm.spores())[1:]:
-        await storm.fleet.drain(*running[: min(storm.rng.randint(1, 4), len(running) - 1)])
-    await fair(storm)
+    """One Spore, then twenty that all work, then one; again and again."""
+    while storm.rages:
+        while len(storm.spores()) < MANY_SPORES:
+            storm.fleet.spore()
+            await storm.pause(0.0, 0.2)
+        if await storm.all_joined():
+            storm.blow(f"{len(storm.spores())} Spores work")
+        while (running := storm.spores())[1:]:
+            await storm.fleet.drain(*running[: min(storm.rng.randint(1, 4), len(running) - 1)])
 
 
 async def stubborn_drain(storm: Storm) -> None:

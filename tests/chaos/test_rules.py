@@ -46,16 +46,18 @@ def test_what_may_happen_is_no_fault(tmp_path: Path, write: Callable[[Script], N
     assert judge(tmp_path).sentences == []
 
 
-def test_the_figures_count_what_is_no_fault(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lane", "kind"), [("brief", "async"), ("threaded", "thread"), ("byhand", "by hand")])
+def test_the_figures_count_what_is_no_fault(tmp_path: Path, lane: str, kind: str) -> None:
     script = Script(tmp_path)
     script.join(5, lease_ms=1)
-    script.enqueue("a")
+    script.enqueue("a", lane=lane)
     script.claim(5, 1, "a")
     script.take(5, ("a", "5.1|"))
     script.body("a", 9, "5.1|")
     finish_elsewhere(script)
     figures = judge(tmp_path).figures
     assert (figures["tasks"], figures["bodies"], figures["repeated effects"], figures["zombie bodies"]) == (1, 2, 1, 1)
+    assert figures[f"{kind} zombies"] == 1
 
 
 def test_every_field_of_an_event_has_a_default_or_is_always_there() -> None:
