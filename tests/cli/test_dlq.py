@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Venom
+from tests.cli.households import VENOM
+from tests.cli.terminal import Terminal
 from venom_core.infrastructure.message_broker import MessageBroker
 
 
@@ -119,3 +123,27 @@ def test_an_edit_says_what_is_wrong_with_it(venom: Venom) -> None:
         assert venom("dlq", "edit", "one", *arguments).exit_code == 2
     assert "the payload is not JSON" in venom("dlq", "edit", "one", "--json", "{").stderr
     assert listed(venom) == ["two", "one"]
+
+
+@pytest.mark.usefixtures("_buried")
+@pytest.mark.parametrize(
+    ("change", "code", "said"), [("s/1/23/", 0, "one-"), ("", 1, "nothing was saved in the editor")]
+)
+async def test_without_arguments_an_editor_opens(
+    venom: Venom, broker: MessageBroker, tmp_path: Path, change: str, code: int, said: str
+) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\n[ -z \'{change}\' ] || {{ sed \'{change}\' "$1" > "$1.new"; mv "$1.new" "$1"; }}\n')
+    editor.chmod(0o700)
+    assert venom is not None  # it sets the environment
+    terminal = Terminal([*VENOM, "dlq", "edit", "one"], os.environ | {"EDITOR": str(editor)}, tmp_path)
+    try:
+        assert await asyncio.to_thread(terminal.end) == code
+        shown = terminal.screen.text()
+    finally:
+        terminal.close()
+    assert said in shown
+    if code == 0:
+        edited = await broker.get_task_status(shown.split()[-1])
+        assert edited is not None
+        assert edited.payload == {"number": 23}
