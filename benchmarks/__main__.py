@@ -19,6 +19,7 @@ import psutil
 
 from benchmarks import (
     backlog,
+    balance,
     broadcast,
     drain,
     enqueue,
@@ -52,6 +53,7 @@ MEASURES: dict[str, Callable[[Lab], Section]] = {
     "two_spores": two_spores.measure,
     "limit": limit.measure,
     "ideal": ideal.measure,
+    "balance": balance.measure,
     "backlog": backlog.measure,
     "memory": memory.measure,
     "idle": idle.measure,

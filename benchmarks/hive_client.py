@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import sys
+import time
 from typing import Any
 
 from benchmarks.timing import Stopwatch, round_trips, spread, timed_ms
@@ -78,6 +79,21 @@ async def trips(broker: MessageBroker, count: int, task: str, payload: dict[str,
     return await round_trips(count, call, ping)
 
 
+async def trips_cpu(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """CPU microseconds of this process a call and a PING, in turns."""
+    cpu_s = {"call": 0.0, "ping": 0.0}
+    for _ in range(count // 50):
+        begin = time.process_time()
+        for _ in range(50):
+            await broker.hive.link.command("PING")
+        between = time.process_time()
+        for _ in range(50):
+            await broker.wait_for(await broker.enqueue_task(task, payload), WAIT_S)
+        cpu_s["ping"] += between - begin
+        cpu_s["call"] += time.process_time() - between
+    return {f"{name}_us": seconds / (count // 50 * 50) * 1e6 for name, seconds in cpu_s.items()}
+
+
 async def urgent(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
     async def call() -> None:
         task_id = await broker.enqueue_task(task, payload, priority="high_priority")
@@ -88,6 +104,20 @@ async def urgent(broker: MessageBroker, count: int, task: str, payload: dict[str
     return {"calls_ms": [await timed_ms(call) for _ in range(count)]}
 
 
+async def uneven(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Tasks of durations of their own, once what loads a node runs; to the end of all."""
+    holds = await broker.enqueue_many(payload["hold"], [{"ms": payload["hold_ms"]}] * payload["holds"])
+    until_s = asyncio.get_running_loop().time() + WAIT_S
+    while (await broker.get_queue_stats())["tasks_running"] < len(holds):  # noqa: ASYNC110  # the hive tells only when asked
+        await asyncio.sleep(0.005)
+    payloads = ({"number": number, "ms": ms} for number, ms in enumerate(payload["all_ms"]))
+    ids = [*holds, *await broker.enqueue_many(task, payloads)]
+    completed = [end.status async for end in ends_of(broker, ids, until_s)].count("completed")
+    if completed != len(ids) or len(ids) != count + len(holds):
+        raise SystemExit("a result is missing")
+    return {"count": count}
+
+
 VERBS = {
     "bulk": bulk,
     "hundred": hundred,
@@ -96,6 +126,8 @@ VERBS = {
     "gathered": gathered,
     "mapped": mapped,
     "trips": trips,
+    "trips_cpu": trips_cpu,
+    "uneven": uneven,
     "urgent": urgent,
 }
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 TALLY_VARIABLE = "BENCH_TALLY"
 CELL_VARIABLE = "BENCH_CELL"
+# How slow a node is, and where its tasks write down when they ran: for the skills of the measure of balance.
+FACTOR_VARIABLE, RECORD_VARIABLE = "BENCH_FACTOR", "BENCH_RECORD"
 CELLS = 16
 _BYTES = 8 * CELLS
 

@@ -7,10 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from benchmarks.tally import CELL_VARIABLE, tally_of_worker
+from benchmarks.tally import CELL_VARIABLE, FACTOR_VARIABLE, RECORD_VARIABLE, tally_of_worker
 from venom_spore.skills import SkillSet
-
-FACTOR_VARIABLE, RECORD_VARIABLE = "BENCH_FACTOR", "BENCH_RECORD"
 
 skills = SkillSet()
 tally = tally_of_worker()
@@ -38,7 +36,8 @@ async def uneven(number: int, ms: float) -> int:
 
 @skills.skill(f"hold_{_node}")
 async def hold(ms: float) -> float:
-    """Work that only this node takes, whatever it is: its load of its own."""
-    tally.add()
+    """Work that only this node takes, whatever it is: its load of its own, written down under number -1."""
+    begin = time.time()
     await asyncio.sleep(ms / 1000)
+    _record.write(f"-1 {ms!r} {_node} {begin!r} {time.time()!r}\n".encode())
     return ms
