@@ -1,0 +1,95 @@
+"""What the gate compares with: the last recorded ratios, how far runs of the same code lie apart, the commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+LEAST_ALLOWED = 0.20
+SPREADS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One measure: its ratio, and half the distance of the runs that it was recorded from, as a part of it."""
+
+    ratio: float
+    spread: float
+
+    @property
+    def allowed(self) -> float:
+        """The part by which a later ratio may be worse."""
+        return max(SPREADS * self.spread, LEAST_ALLOWED)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All measures at a commit."""
+
+    commit: str
+    date: str
+    machine: str
+    measures: Mapping[str, Recorded]
+
+    def write(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """What `write` wrote; raises `SystemExit` if there is none."""
+        if not path.exists():
+            raise SystemExit(f"there is no record in {path}; make one with: python -m benchmarks.gate --record")
+        data = json.loads(path.read_text())
+        return cls(**{**data, "measures": {name: Recorded(**one) for name, one in data["measures"].items()}})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One measure now beside its record."""
+
+    name: str
+    recorded: Recorded
+    ratio: float
+
+    @property
+    def change(self) -> float:
+        """How much worse it is, as a part of what was recorded; below 0 it is better."""
+        return self.ratio / self.recorded.ratio - 1
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is worse by no more than the noise allows."""
+        return self.change <= self.recorded.allowed
+
+    def line(self) -> str:
+        """In words."""
+        word = "ok  " if self.passed else "SLOW"
+        allowed = f"{self.change:+.0%} (allowed +{self.recorded.allowed:.0%})"
+        return f"{word} {self.name}: {self.ratio:.2f} now, {self.recorded.ratio:.2f} recorded, {allowed}"
+
+
+def recorded_of(runs: Sequence[Mapping[str, float]]) -> dict[str, Recorded]:
+    """The middle of several runs of each measure, and how far they lie apart."""
+    found = {}
+    for name in runs[0]:
+        ratios = [run[name] for run in runs]
+        found[name] = Recorded(median(ratios), (max(ratios) - min(ratios)) / 2 / median(ratios))
+    return found
+
+
+def middles(repetitions: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each measure."""
+    return {name: median(repetition[name] for repetition in repetitions) for name in repetitions[0]}
+
+
+def judge(record: Record, ratios: Mapping[str, float]) -> list[Verdict]:
+    """Each measure beside its record; raises `SystemExit` if one has none."""
+    if unknown := sorted(ratios.keys() ^ record.measures.keys()):
+        raise SystemExit(
+            f"measured or recorded alone: {', '.join(unknown)}; record anew: python -m benchmarks.gate --record"
+        )
+    return [Verdict(name, record.measures[name], ratio) for name, ratio in ratios.items()]
