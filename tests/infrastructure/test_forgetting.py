@@ -176,3 +176,13 @@ async def test_dead_letters_of_all_partitions_are_listed_newest_first_and_purged
     assert await split.tasks.purge(5) == 6
     assert await split.tasks.purge(0, ids[6:8]) == 2
     assert await split.tasks.stats() == [0, 0, 0, 4, 0, 12, 0, 0]
+
+
+async def test_upkeep_forgets_on_when_a_step_was_cut_short_by_the_size_of_its_batches(stores: Stores) -> None:
+    """A step ends after 2,000 ids, which few entries of large batches hold: that is no sign that nothing is left."""
+    for batch in range(7):
+        await ended(stores, [f"{batch}-{at:03}" for at in range(500)])
+    entries = (await stores.dump())["0:expiry"]
+    await stores.link.command("ZADD", stores.key("expiry"), *[part for entry in entries for part in (1, entry)])
+    assert await stores.upkeep.forget() == len(entries)
+    assert await remembered(stores) == set()

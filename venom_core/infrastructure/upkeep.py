@@ -151,7 +151,7 @@ class Upkeep:
         for _ in range(FORGET_STEPS_MAX):
             step = await self.tasks.forget_expired(FORGET_STEP)
             gone += step
-            if step < FORGET_STEP:
+            if not step:  # a step of fewer may have been cut short by the size of its batches
                 break
         return gone
 
