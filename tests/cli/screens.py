@@ -172,7 +172,7 @@ def _tasks(session: Session) -> None:
     session.take("submit", "submit greet name=Ada")
     session.take("submit", "submit greet name=Ada --wait", add=True)
     session.take("submit", "submit greet nam=Ada --retries 0 --wait 20 --id wrong", code=1, add=True)
-    session.take("submit", "submit nobody --wait 3 --id waits", code=3, add=True)
+    session.take("submit", "submit nobody --wait 8 --id waits", code=3, add=True)
     session.take("task", "submit count to=3 --id three")
     for words in ("task watch three", "task show three", "task logs three"):
         session.take("task", words, add=True)

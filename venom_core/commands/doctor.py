@@ -27,6 +27,8 @@ CLOCK_OFF_MS = 1_000
 DISK_FULL_PERCENT = 90.0
 WAITS_LONG_MS = 300_000
 ROUND_TRIP_SLOW_MS = 50.0
+# The quickest of so many: a moment in which this machine is busy says nothing of the way to the server.
+PINGS = 5
 NAMES_SHOWN = 8
 
 
@@ -103,13 +105,18 @@ def _settings(slips: list[str]) -> Iterator[Finding]:
 
 async def _server(broker: MessageBroker, health: ServerHealth) -> list[Finding]:
     hive, facts = broker.hive, broker.hive.link.server
-    began_s = hive.clock.monotonic_s()
-    await hive.link.command("PING")
-    ms = (hive.clock.monotonic_s() - began_s) * 1000
+    ms = min([await _ping_ms(broker) for _ in range(PINGS)])
     what = f"{facts.name} {facts.version or 'of unknown version'} answers in {ms:.1f} ms ({hive.link.place})"
     slow = "look at the network and at the server's load: every call takes so long"
     reached = Finding("server", "warn" if ms > ROUND_TRIP_SLOW_MS else "ok", what, slow * (ms > ROUND_TRIP_SLOW_MS))
     return [reached, _persistence(health), _memory(health), _clock(hive.now_ms() - hive.clock.now_ms()), *_disk()]
+
+
+async def _ping_ms(broker: MessageBroker) -> float:
+    clock = broker.hive.clock
+    began_s = clock.monotonic_s()
+    await broker.hive.link.command("PING")
+    return (clock.monotonic_s() - began_s) * 1000
 
 
 def _persistence(health: ServerHealth) -> Finding:
