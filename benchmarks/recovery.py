@@ -30,8 +30,9 @@ HEAD = [
 ]  # fmt: skip
 NOTE = """From the SIGKILL of a worker, with all processes it has started, until the body of the task it held begins on
 the other worker. Both are up and have run other tasks before; each sample has a Redis server of its own. "Not within"
-is where a trial ended. "Began more than once": samples in which the task began again after its rescue. A healthy task
-lasts twice as long as the longest recovery with the same settings, on a worker that nobody kills."""
+is where a trial ended. A sample is left out if eight times over its task was taken away or cut off before its worker
+could be killed. "Began more than once": samples in which the task began again after its rescue. A healthy task lasts
+twice as long as the longest recovery with the same settings, on a worker that nobody kills."""
 
 
 @dataclass(slots=True)

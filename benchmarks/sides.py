@@ -53,7 +53,8 @@ class Side:
         """One worker process with concurrency 100, the `number`-th of its kind."""
         place = {"port": server.port, "url": server.url, "skills": f"{skills}:skills", "number": number}
         command = [part.format(**place) for part in self.worker]
-        return subprocess.Popen(command, cwd=ROOT, env=environment(tally, number), stderr=subprocess.DEVNULL)
+        silent = subprocess.DEVNULL
+        return subprocess.Popen(command, cwd=ROOT, env=environment(tally, number), stdout=silent, stderr=silent)
 
 
 def unfinished_in_hive(client: redis.Redis) -> int:

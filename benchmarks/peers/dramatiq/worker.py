@@ -15,7 +15,8 @@ WORKERS_OWN = ("worker_threads", "worker_timeout")
 address, settings = told_by_runner()
 own = {name: settings.pop(name) for name in WORKERS_OWN if name in settings}
 prefetch = settings.pop("queue_prefetch", 0)
-broker, _ = broker_at(address, settings, lean=settings.pop("lean", False))
+lean = settings.pop("middleware", "") == "Retries"
+broker, _ = broker_at(address, settings, lean=lean)
 worker: Any = Worker(broker, **own)
 worker.queue_prefetch = prefetch or worker.queue_prefetch
 worker.start()

@@ -1,4 +1,4 @@
-"""RQ's worker: the usual one, which forks for every job, or with `simple` the one that does not, which is faster."""
+"""RQ's worker: the usual one, which forks for every job, or `SimpleWorker`, which does not and is faster."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from benchmarks.peers.serving import told_by_runner
 
 importlib.import_module("benchmarks.peers.bodies")  # now, so that no fork has to
 address, settings = told_by_runner()
-kind = SimpleWorker if settings.pop("simple", False) else Worker
+kind = {"Worker": Worker, "SimpleWorker": SimpleWorker}[settings.pop("worker", "Worker")]
 kind(["default"], connection=redis.Redis.from_url(address), **settings).work(logging_level="CRITICAL")
