@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from chaos import hive_rules, rules, run_rules
+from chaos import hive_rules, rules, run_rules, zombies
 from chaos.history import gather
-from chaos.lives import TAKEN, History, Hold
+from chaos.lives import TAKEN, History
 
 KEPT_PER_RULE = 5
-# The kind of skill that a lane is; only who runs a coroutine, or a process, can be stopped.
-KINDS = {"threaded": "thread", "child": "process", "hungry": "process", "strangled": "process", "byhand": "by hand"}
-KIND_ELSE = "async"
 
 
 @dataclass(slots=True)
@@ -59,6 +56,7 @@ def _all(history: History) -> Iterator[tuple[str, str]]:
     yield from hive_rules.of_memory(history)
     yield from hive_rules.of_stamps(history)
     yield from run_rules.of_runs(history)
+    yield from zombies.of_zombies(history)
     for rule, task_id, sentence in rules.of_claims(history):
         yield rule, f"{task_id} {sentence}"
     for task_id, life in history.lives.items():
@@ -80,28 +78,13 @@ def _figures(history: History) -> dict[str, int]:
         "taken back": sum(
             any(free.mark == TAKEN for free in hold.frees) for life in lives for hold in life.holds.values()
         ),
-        **_zombies(history),
+        **zombies.figures(history),
         "runs": len(history.runs),
         "runs taken up again": sum(run.resumed for run in history.runs.values()),
         "undone": sum(life.level >= 0 and not life.mark and not life.acked for life in lives),
         "blows": len(history.blows),
         **hive_rules.growth(history),
     }
-
-
-def _zombies(history: History) -> dict[str, int]:
-    """Bodies that came to their own end after the task had been taken from their node, and how many of each kind."""
-    count = Counter(
-        KINDS.get(life.lane, KIND_ELSE)
-        for life in history.lives.values()
-        for body in life.bodies
-        if body.ended and (hold := life.holds.get(body.fence)) is not None and _taken_before(hold, body.ended)
-    )
-    return {"zombie bodies": count.total()} | {f"{kind} zombies": count[kind] for kind in (KIND_ELSE, *KINDS.values())}
-
-
-def _taken_before(hold: Hold, moment: int) -> bool:
-    return any(free.mark == TAKEN and free.sure and free.until < moment for free in hold.frees)
 
 
 def main() -> int:

@@ -45,7 +45,8 @@ class Event(msgspec.Struct, omit_defaults=True, gc=False):
     renew     partition, epoch, text: ok or lost (no line before it)
     ok        op, now: the answer to a call, refused and asked: indexes into its ids
     fault     op, text: the error that a call ended with
-    start     ids, token, fence: a body begins; end, stopped: how it ended
+    start     ids, token, fence, text: a body begins on a node; end, stopped: how it ended, since: its last step's begin
+    still     text: name, since, until: a process was stopped in between
     told      ids, text: status, token: what a caller heard of a task
     disowned  ids, token: a hand-written loop was told that an end is not recorded
     run       text: id, number: items, lane: what folds them: a caller begins a run, or begins it anew

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from chaos.events import HISTORY, Recorder
+from chaos.events import HISTORY, Recorder, wall_us
 from chaos.mix import Plan
 
 ROOT = Path(__file__).parent.parent
@@ -32,6 +32,7 @@ class Node:
     command: list[str]
     process: subprocess.Popen[bytes]
     frozen: bool = False
+    frozen_since: int = 0
 
     @property
     def alive(self) -> bool:
@@ -94,11 +95,12 @@ class Fleet:
     def freeze(self, node: Node) -> None:
         """SIGSTOP."""
         self.recorder.write("blow", text=f"freeze {node.name}")
-        node.frozen = True
+        node.frozen, node.frozen_since = True, wall_us()
         node.process.send_signal(signal.SIGSTOP)
 
     def thaw(self, node: Node) -> None:
         """SIGCONT."""
+        self.recorder.write("still", text=node.name, since=node.frozen_since, until=wall_us())
         node.process.send_signal(signal.SIGCONT)
         node.frozen = False
 

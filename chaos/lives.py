@@ -34,11 +34,17 @@ class Again(msgspec.Struct, gc=False):
 
 
 class Body(msgspec.Struct, gc=False):
-    """One run of a skill's body; `ended` is the moment it came to its own end, or 0."""
+    """One run of a skill's body on a node.
+
+    Moments in µs: `began`; `ended`, when it came to its own end, or 0; `stepped`, when its last step began, or 0.
+    """
 
     token: int
     fence: str
+    node: str = ""
+    began: int = 0
     ended: int = 0
+    stepped: int = 0
 
 
 class Hold(msgspec.Struct, gc=False):
@@ -49,6 +55,11 @@ class Hold(msgspec.Struct, gc=False):
     now: int = 0
     until: int = 0
     frees: list[Free] = []
+
+    @property
+    def epoch(self) -> int:
+        """Whose it is."""
+        return int(self.fence.partition(".")[0])
 
 
 class Life(msgspec.Struct, gc=False):
@@ -115,6 +126,7 @@ class Node(msgspec.Struct, gc=False):
     """One incarnation: its lease in ms, and when it may first have been fenced (µs).
 
     It joined all partitions at `joined` or later; `renewed`: when it renewed the lease of each, ms by Redis.
+    `lost`: when it first heard that its lease is lost (µs), or 0.
     """
 
     name: str = ""
@@ -123,6 +135,14 @@ class Node(msgspec.Struct, gc=False):
     renewed: dict[int, list[int]] = {}
     fenced: int = 0
     joins: int = 0
+    lost: int = 0
+
+
+class Still(msgspec.Struct, gc=False):
+    """A process was stopped between two moments (µs)."""
+
+    since: int
+    until: int
 
 
 class Heard(msgspec.Struct, gc=False):
@@ -181,6 +201,7 @@ class History:
         self.counts: tuple[int, ...] = ()
         self.residue: list[str] = []
         self.blows: list[str] = []
+        self.stills: dict[str, list[Still]] = {}
         self.unreadable: list[str] = []
         self.newest: dict[str, int] = {}
         self.joined: list[tuple[str, int, int]] = []

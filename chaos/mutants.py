@@ -1,4 +1,4 @@
-"""Scripts with a bug put in on purpose: what the checker must find. `CHAOS_MUTANT` gives a process one of them."""
+"""Bugs put in on purpose, most of them into scripts: what the checker must find. `CHAOS_MUTANT` gives a process one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from dataclasses import dataclass, replace
 
 from venom_core.infrastructure import scripts
 from venom_core.infrastructure.scripts import Script
+from venom_spore.lease_board import LeaseBoard
 
 MUTANT = "CHAOS_MUTANT"
+# The one that is in no script: a Spore that stood still goes on as if nothing had been. `zombie_ran_on` must name it.
+NEVER_IN_DOUBT = "never_in_doubt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,19 @@ def mutated(mutant: Mutant) -> Script:
 
 def install() -> None:
     """From now on this process sends the script with the bug that its environment names, if it names one."""
-    if name := os.environ.get(MUTANT):
+    name = os.environ.get(MUTANT)
+    if name == NEVER_IN_DOUBT:
+        never_in_doubt()
+    elif name:
         mutant = MUTANTS[name]
         setattr(scripts, mutant.script, mutated(mutant))
+
+
+def never_in_doubt() -> None:
+    """From now on the leases of this process seem to hold for ever, also to its children."""
+    rightly = LeaseBoard.renew
+    for attribute, wrong in (
+        ("renew", lambda board, _sent_s: rightly(board, float("inf"))),
+        ("doubt", lambda _board, _now_s: None),
+    ):
+        setattr(LeaseBoard, attribute, wrong)

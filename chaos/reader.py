@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from chaos.events import Event, read
-from chaos.lives import NEVER, TAKEN, Again, Body, Claimed, Free, Heard, History, Led, Take, Weight
+from chaos.lives import NEVER, TAKEN, Again, Body, Claimed, Free, Heard, History, Led, Still, Take, Weight
 
 FORCED = 1
 _CALLS = frozenset({"enqueue", "claim", "settle", "take", "cancel", "requeue", "join", "lead"})
@@ -173,6 +173,9 @@ class Reader:
     def _on_blow(self, event: Event) -> None:
         self._history.blows.append(event.text)
 
+    def _on_still(self, event: Event) -> None:
+        self._history.stills.setdefault(event.text, []).append(Still(event.since, event.until))
+
     def _on_rollback(self, event: Event) -> None:
         self._history.windows.append((event.since, event.until))
 
@@ -183,16 +186,20 @@ class Reader:
         self._history.node(event.epoch).fenced = event.at
 
     def _on_renew(self, event: Event) -> None:
+        node = self._history.node(event.epoch)
         if event.text == "ok":
-            self._history.node(event.epoch).renewed.setdefault(event.partition, []).append(event.now)
+            node.renewed.setdefault(event.partition, []).append(event.now)
+        else:
+            node.lost = node.lost or event.at
 
     def _on_start(self, event: Event) -> None:
-        body = self._bodies[event.token] = Body(event.token, event.fence)
+        body = self._bodies[event.token] = Body(event.token, event.fence, event.text, event.at)
         life = self._history.life(event.ids[0])
         life.bodies.append(body)
 
     def _on_end(self, event: Event) -> None:
-        self._bodies.pop(event.token).ended = event.at
+        body = self._bodies.pop(event.token)
+        body.ended, body.stepped = event.at, event.since
 
     def _on_stopped(self, event: Event) -> None:
         self._bodies.pop(event.token)

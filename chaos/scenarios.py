@@ -11,7 +11,13 @@ _ALL = (
     Scenario("fair", "nothing breaks", weather.fair, mix={"threaded": 2, "child": 2}),
     Scenario("spores_killed", "SIGKILL of a Spore every second", weather.spores_killed, mix={"long": 15}),
     Scenario("leaders_killed", "SIGKILL of the leading Nexus every second", weather.leaders_killed, nexuses=2),
-    Scenario("spores_frozen", "SIGSTOP of a Spore past its lease", weather.spores_frozen, mix={"long": 15}),
+    Scenario(
+        "spores_frozen",
+        "SIGSTOP of a Spore past its lease",
+        weather.spores_frozen,
+        mix={"long": 15, "child": 1, "threaded": 1},
+        rare={"slow_child": 4, "brood": 2},
+    ),
     Scenario(
         "loop_blocked",
         "tasks block the event loop, or hold the interpreter's lock, past the lease",
@@ -96,7 +102,7 @@ _ALL = (
         nexuses=2,
         fsync="always",
         mix={"long": 2, "child": 1, "threaded": 2, "run": 1, "fold": 1, "fickle": 2, "retried": 1, "byhand": 2},
-        rare={"deaf": 1, "strangled": 1, "host_killer": 1, "run": 1, "fold": 1},
+        rare={"deaf": 1, "strangled": 1, "host_killer": 1, "run": 1, "fold": 1, "slow_child": 2, "brood": 1},
         consumers=1,
     ),
     Scenario(

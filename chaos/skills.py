@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from chaos.events import here
+from chaos.events import here, wall_us
 from venom_core.log_format import WORK
 from venom_spore.context import TaskContext
 from venom_spore.execution import Attempt
@@ -25,6 +25,8 @@ skills = SkillSet()
 MIB = 1024 * 1024
 # A call through this one keeps the interpreter's lock.
 _GRIPPING = ctypes.PyDLL(None)
+# When the last step of a body began (µs), by its token.
+_steps: dict[int, int] = {}
 
 
 @contextmanager
@@ -33,13 +35,21 @@ def _body(ctx: TaskContext) -> Iterator[int]:
     recorder, work = here(), WORK.get()
     fence = work.lease.fence if isinstance(work, Attempt) else ""
     token = recorder.token()
-    recorder.write("start", ids=(ctx.task_id,), token=token, fence=fence)
+    recorder.write("start", ids=(ctx.task_id,), token=token, fence=fence, text=ctx.node_id)
     try:
         yield token
     except BaseException:
         recorder.write("stopped", ids=(ctx.task_id,), token=token)
         raise
-    recorder.write("end", ids=(ctx.task_id,), token=token)
+    finally:
+        stepped = _steps.pop(token, 0)
+    recorder.write("end", ids=(ctx.task_id,), token=token, since=stepped)
+
+
+async def _sleep(seconds: float, token: int) -> None:
+    """A sleep of a body, after which its next step begins."""
+    await asyncio.sleep(seconds)
+    _steps[token] = wall_us()
 
 
 @skills.skill
@@ -52,7 +62,7 @@ async def brief(ctx: TaskContext) -> int:
 @skills.skill
 async def nap(ctx: TaskContext, seconds: float) -> int:
     with _body(ctx) as token:
-        await asyncio.sleep(seconds)
+        await _sleep(seconds, token)
         return token
 
 
@@ -169,7 +179,7 @@ async def mapped(ctx: TaskContext, item: int, item_index: int) -> int:
     with _body(ctx) as token:
         if item != item_index or not ctx.task_id.endswith(f".{item_index}"):
             raise ValueError(f"{ctx.task_id} was given item {item} at {item_index}")
-        await asyncio.sleep(0.08)
+        await _sleep(0.08, token)
         return token
 
 

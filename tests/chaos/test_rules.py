@@ -17,6 +17,7 @@ from tests.chaos.memory_histories import BAD_MEMORY, GOOD_MEMORY
 from tests.chaos.requeue_histories import BAD_REQUEUES, GOOD_REQUEUES
 from tests.chaos.run_histories import BAD_RUNS, GOOD_RUNS
 from tests.chaos.writing import Script, finish_elsewhere
+from tests.chaos.zombie_histories import BAD_ZOMBIES, GOOD_ZOMBIES, begin, end, finish, take
 
 # What cannot be broken alone.
 ALSO = {"double_result": {"ran_after_end", "wrong_result"}, "foreign": {"wrong_result"}, "lost": {"unended"}}
@@ -26,7 +27,7 @@ ALSO = {"double_result": {"ran_after_end", "wrong_result"}, "foreign": {"wrong_r
     ("rule", "write"),
     [
         (rule, write)
-        for bad in (BAD, BAD_RUNS, BAD_MEMORY, BAD_REQUEUES)
+        for bad in (BAD, BAD_RUNS, BAD_MEMORY, BAD_REQUEUES, BAD_ZOMBIES)
         for rule, writers in bad.items()
         for write in writers
     ],
@@ -40,7 +41,7 @@ def test_what_breaks_a_rule_is_named(tmp_path: Path, rule: str, write: Callable[
     assert verdict.broken.keys() <= {rule, *ALSO.get(rule, ())}, verdict.sentences
 
 
-@pytest.mark.parametrize("write", GOOD + GOOD_RUNS + GOOD_MEMORY + GOOD_REQUEUES)
+@pytest.mark.parametrize("write", GOOD + GOOD_RUNS + GOOD_MEMORY + GOOD_REQUEUES + GOOD_ZOMBIES)
 def test_what_may_happen_is_no_fault(tmp_path: Path, write: Callable[[Script], None]) -> None:
     write(Script(tmp_path))
     assert judge(tmp_path).sentences == []
@@ -58,6 +59,29 @@ def test_the_figures_count_what_is_no_fault(tmp_path: Path, lane: str, kind: str
     figures = judge(tmp_path).figures
     assert (figures["tasks"], figures["bodies"], figures["repeated effects"], figures["zombie bodies"]) == (1, 2, 1, 1)
     assert figures[f"{kind} zombies"] == 1
+
+
+@pytest.mark.parametrize(
+    ("lane", "stepped", "figure"),
+    [
+        ("nap", 500_000, "async zombies"),
+        ("nap", -5_000_000, "zombies in a step"),
+        ("threaded", 0, "thread zombies"),
+        ("child", 0, "process zombies"),
+        ("byhand", 0, "by hand zombies"),
+    ],
+)
+def test_zombies_are_counted_by_kind(tmp_path: Path, lane: str, stepped: int, figure: str) -> None:
+    script = Script(tmp_path)
+    begin(script, lane)
+    take(script)
+    end(script, 1, stepped)
+    finish(script)
+    figures = judge(tmp_path).figures
+    assert {name: count for name, count in figures.items() if "zombie" in name and count} == {
+        "zombie bodies": 1,
+        figure: 1,
+    }
 
 
 def test_every_field_of_an_event_has_a_default_or_is_always_there() -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from chaos import __main__ as command
 from chaos import mutants
-from chaos.events import read
+from chaos.events import Event, read
 from chaos.memory import BURST
 from chaos.mix import Plan, chunks
 from chaos.scenarios import PARTITIONS, SCENARIOS
 from chaos.server import StormServer
-from chaos.storm import Scale, storm
+from chaos.storm import NAMESPACE, Scale, Scenario, Storm, storm
+from tests.hives import until
+from venom_core.infrastructure.keys import Keyspace
 
 SMALL = Scale("test", tasks=300, seconds=2.5)
 
@@ -53,6 +55,30 @@ def test_a_storm_finds_a_bug_that_every_process_has(tmp_path: Path) -> None:
     verdict = storm(scenario, replace(SMALL, seconds=3.5), tmp_path / "storm")
     assert verdict.figures["taken back"] > 0
     assert set(verdict.broken) == mutants.MUTANTS["crash_uncounted"].rules
+
+
+def test_a_storm_finds_what_goes_on_after_its_spore_stood_still(tmp_path: Path) -> None:
+    folder = tmp_path / "storm"
+
+    async def one_spore_stopped_in_the_middle(storm: Storm) -> None:
+        """Until what it ran was taken from it, and would have come to its end had nothing held it."""
+        await until(lambda: bool(said("start")))
+        first, space = said("start")[0], Keyspace(NAMESPACE, 1)
+        victim = storm.fleet.nodes[first.text]
+        epoch = storm.client.hget(space.key(0, "names").decode(), victim.name) or b""
+        storm.fleet.freeze(victim)
+        await until(lambda: storm.client.zscore(space.key(0, "lease"), epoch) is None)
+        await until(lambda: any(end.token == first.token for end in said("end")))
+        storm.fleet.thaw(victim)
+
+    def said(what: str) -> list[Event]:
+        found = (event for path in folder.glob("body-*") for event in read(path))
+        return sorted((event for event in found if event.what == what), key=lambda event: event.at)
+
+    mutant, mix = {mutants.MUTANT: mutants.NEVER_IN_DOUBT}, {"lasting_child": 10**6}
+    scenario = Scenario("stopped", "", one_spore_stopped_in_the_middle, spores=2, environment=mutant, mix=mix)
+    verdict = storm(scenario, replace(SMALL, tasks=4, seconds=0.1), folder)
+    assert set(verdict.broken) == {"zombie_ran_on"}
 
 
 def test_the_same_plan_makes_the_same_chunks_and_all_of_its_tasks() -> None:
