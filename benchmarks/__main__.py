@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from benchmarks import (
+    anatomy,
     backlog,
     balance,
     broadcast,
@@ -35,11 +36,13 @@ from benchmarks import (
     peers_drain,
     recovery,
     round_trip,
+    soak,
     two_spores,
     urgent,
 )
 from benchmarks.copies import COPIES, copied
 from benchmarks.lab import Lab, tally_in
+from benchmarks.pictures import write_pictures
 from benchmarks.report import render, render_section
 from benchmarks.section import Section, middle
 from benchmarks.server import server_in
@@ -47,6 +50,7 @@ from benchmarks.sides import CACHE, ROOT, TOKEN, arq_side, hive_side, versions_o
 
 MEASURES: dict[str, Callable[[Lab], Section]] = {
     "drain": drain.measure,
+    "anatomy": anatomy.measure,
     "enqueue": enqueue.measure,
     "round_trip": round_trip.measure,
     "urgent": urgent.measure,
@@ -63,11 +67,12 @@ MEASURES: dict[str, Callable[[Lab], Section]] = {
     "nodes": nodes.measure,
     "broadcast": broadcast.measure,
     "foreman": foreman.measure,
+    "soak": soak.measure,
     "peers": peers_drain.measure,
     "recovery": recovery.measure,
 }
-# Ten minutes each, and ten environments to make: measured only when asked for by name.
-LONG = ("peers", "recovery")
+# Minutes each, and two have ten environments to make: measured only when asked for by name.
+LONG = ("soak", "peers", "recovery")
 ONLY = f"one measure, the others keep their last numbers; measured only so: {', '.join(LONG)}"
 ROUNDS = 3
 
@@ -97,6 +102,7 @@ def main() -> int:
     sections = [Section.from_dict(kept[name]) for name in MEASURES if name in kept]
     results.write_text(json.dumps({"machine": machine, "sections": kept}, indent=1) + "\n")
     page.write_text(render(machine, sections))
+    write_pictures(page.parent, sections)
     for section in (section for section in sections if section.name in COPIES and not chosen.quick):
         document = ROOT / COPIES[section.name]
         document.write_text(copied(document.read_text(), section))

@@ -17,8 +17,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.gate_measures import repetition
-from benchmarks.gate_record import Record, Verdict, judge, middles, recorded_of
+from benchmarks.gate_measures import ratios, repetition
+from benchmarks.gate_record import Record, Verdict, judge, recorded_of
 from benchmarks.lab import Lab, tally_in
 from benchmarks.server import server_in
 from benchmarks.sides import ROOT, TOKEN, hive_side
@@ -40,7 +40,7 @@ def main() -> int:
 
 def record(lab: Lab, chosen: argparse.Namespace) -> int:
     """Several runs one after another become the record."""
-    runs = [middles(_measured(lab, chosen)) for _ in range(chosen.runs)]
+    runs = [ratios(_measured(lab, chosen)) for _ in range(chosen.runs)]
     made = Record(_commit(), time.strftime("%Y-%m-%d", time.gmtime()), _machine(), recorded_of(runs))
     made.write(chosen.file)
     for name, one in made.measures.items():
@@ -52,11 +52,11 @@ def check(lab: Lab, chosen: argparse.Namespace) -> int:
     """0 if nothing is slower than recorded, else 1."""
     recorded = Record.read(chosen.file)
     repetitions = _measured(lab, chosen)
-    verdicts = judge(recorded, middles(repetitions))
+    verdicts = judge(recorded, ratios(repetitions))
     if not all(verdict.passed for verdict in verdicts):
         print("something looks slow; measuring again")
         repetitions += _measured(lab, chosen)
-        verdicts = judge(recorded, middles(repetitions))
+        verdicts = judge(recorded, ratios(repetitions))
     for verdict in verdicts:
         print(verdict.line())
     slow = [verdict for verdict in verdicts if not verdict.passed]
@@ -95,7 +95,7 @@ def _machine() -> str:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gate", description=__doc__)
     parser.add_argument("--record", action="store_true", help="measure several times, and make that the record")
-    parser.add_argument("--repeats", type=int, default=REPEATS, help="repetitions of which the median counts")
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="repetitions of which the least costs count")
     parser.add_argument("--runs", type=int, default=RUNS, help="runs that a record is made of")
     parser.add_argument("--tasks", type=int, default=TASKS, help="no-ops a repetition")
     parser.add_argument("--skills", default="benchmarks.skills", help="module of the no-op; for the gate's own test")

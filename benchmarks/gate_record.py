@@ -81,11 +81,6 @@ def recorded_of(runs: Sequence[Mapping[str, float]]) -> dict[str, Recorded]:
     return found
 
 
-def middles(repetitions: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The median of each measure."""
-    return {name: median(repetition[name] for repetition in repetitions) for name in repetitions[0]}
-
-
 def judge(record: Record, ratios: Mapping[str, float]) -> list[Verdict]:
     """Each measure beside its record; raises `SystemExit` if one has none."""
     if unknown := sorted(ratios.keys() ^ record.measures.keys()):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import sys
-import time
 from typing import Any
 
 from benchmarks.timing import Stopwatch, round_trips, spread, timed_ms
@@ -79,21 +78,6 @@ async def trips(broker: MessageBroker, count: int, task: str, payload: dict[str,
     return await round_trips(count, call, ping)
 
 
-async def trips_cpu(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
-    """CPU microseconds of this process a call and a PING, in turns."""
-    cpu_s = {"call": 0.0, "ping": 0.0}
-    for _ in range(count // 50):
-        begin = time.process_time()
-        for _ in range(50):
-            await broker.hive.link.command("PING")
-        between = time.process_time()
-        for _ in range(50):
-            await broker.wait_for(await broker.enqueue_task(task, payload), WAIT_S)
-        cpu_s["ping"] += between - begin
-        cpu_s["call"] += time.process_time() - between
-    return {f"{name}_us": seconds / (count // 50 * 50) * 1e6 for name, seconds in cpu_s.items()}
-
-
 async def urgent(broker: MessageBroker, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
     async def call() -> None:
         task_id = await broker.enqueue_task(task, payload, priority="high_priority")
@@ -126,7 +110,6 @@ VERBS = {
     "gathered": gathered,
     "mapped": mapped,
     "trips": trips,
-    "trips_cpu": trips_cpu,
     "uneven": uneven,
     "urgent": urgent,
 }

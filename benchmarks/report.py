@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.pictures import link_to
 from benchmarks.section import Promise, Section
 
 INTRO = """# What the hive costs, measured
@@ -40,6 +41,7 @@ def render(machine: dict[str, Any], sections: Iterable[Section]) -> str:
 def render_section(section: Section) -> str:
     """One measure: title, table, notes."""
     lines = [f"## {section.title}", "", *table(section.head, section.rows)]
+    lines += link_to(section)
     for note in section.notes:
         lines += ["", note]
     if section.when:
