@@ -45,8 +45,8 @@ SPORE_STEPS = {
         "worker.Worker._start", "attempts.Attempts.launch", "execution.Executor.seconds_allowed",
     ),
     "asyncio's list of all tasks": ("_weakrefset.WeakSet.add", "_weakrefset.WeakSet.__init__.<locals>._remove"),
-    "running: the step of the body, lease guard, verdict": ("execution.Executor.run", "lease_guard.LeaseGuard.now_s"),
-    "typed arguments": ("arguments._Reader.decoder.<locals>.decode", "arguments.Binder.decode"),
+    "running: the step of the body, lease guard, verdict": ("execution.Executor.run",),
+    "typed arguments": ("arguments._Reader.decoder.<locals>.decode",),
     "the body, which counts itself": ("sampled_skills.noop", "tally.Tally.add", "tally.Tally.value"),
     "packing and bounding the result": ("payload.encode", "payload._is_plain"),
     "the outcome record": (
