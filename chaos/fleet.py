@@ -134,6 +134,8 @@ class Fleet:
 
     def _start(self, kind: str, name: str, command: list[str]) -> Node:
         environment = os.environ | self.environment | {HISTORY: str(self.folder)} | self.peculiar(name)
+        # Hundreds of processes start in a run: what one has compiled is there for the next.
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         with (self.folder / f"{name}.log").open("ab") as log, self.inside(name):
             process = subprocess.Popen(
                 [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=log, stderr=log
