@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import psutil
 
 from benchmarks.crowd import Beating, crowd
 from benchmarks.lab import Lab
 from benchmarks.section import Promise, Section
-from benchmarks.sides import ROOT, TOKEN, environment
+from benchmarks.sides import TOKEN
+from benchmarks.spores import nexus
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
 
@@ -40,13 +38,13 @@ def measure(lab: Lab) -> Section:
     )
     watch_s = 5.0 if lab.quick else WATCH_S
     for nodes, tasks in [*((nodes, 0) for nodes in NODES), (MANY, TASKS_A_S)]:
-        nexus, redis, beats = _watch(lab, nodes, tasks, watch_s)
+        busy, redis, beats = _watch(lab, nodes, tasks, watch_s)
         words = f"{nodes:,} nodes, {tasks} tasks a second"
-        section.rows.append([f"{nodes:,}", str(tasks or "–"), f"{nexus:.2f}", f"{redis:.2f}", f"{beats:,.0f}"])
-        section.numbers[words] = {"nexus_percent": nexus, "redis_percent": redis, "beats_per_s": beats}
+        section.rows.append([f"{nodes:,}", str(tasks or "–"), f"{busy:.2f}", f"{redis:.2f}", f"{beats:,.0f}"])
+        section.numbers[words] = {"nexus_percent": busy, "redis_percent": redis, "beats_per_s": beats}
         if nodes == MANY:
             text = f"CPU of a Nexus with {nodes:,} nodes" + (f" and {tasks} tasks a second to place" if tasks else "")
-            section.promises.append(Promise(text, LIMIT_PERCENT, nexus, "% of a core"))
+            section.promises.append(Promise(text, LIMIT_PERCENT, busy, "% of a core"))
     return section
 
 
@@ -57,14 +55,14 @@ def _watch(lab: Lab, nodes: int, tasks_a_s: int, watch_s: float) -> tuple[float,
     with ExitStack() as stack:
         if nodes:
             beating = stack.enter_context(crowd(lab.server.port, nodes))
-        nexus = stack.enter_context(_nexus(lab))
+        process = stack.enter_context(nexus(lab))
         time.sleep(SETTLE_S)
-        nexus_s, redis_s, begin = _cpu_s(nexus), lab.server.cpu_s(), time.perf_counter()
+        nexus_s, redis_s, begin = _cpu_s(process), lab.server.cpu_s(), time.perf_counter()
         if tasks_a_s:
             asyncio.run(_enqueue(lab, tasks_a_s, watch_s))
         time.sleep(max(begin + watch_s - time.perf_counter(), 0))
         seconds = time.perf_counter() - begin
-        nexus_s, redis_s = _cpu_s(nexus) - nexus_s, lab.server.cpu_s() - redis_s
+        nexus_s, redis_s = _cpu_s(process) - nexus_s, lab.server.cpu_s() - redis_s
     return nexus_s / seconds * 100, redis_s / seconds * 100, beating.beats_a_s
 
 
@@ -80,17 +78,6 @@ async def _enqueue(lab: Lab, tasks_a_s: int, watch_s: float) -> None:
             if time.perf_counter() > deadline:
                 raise SystemExit(f"{given:,} of {count:,} tasks were given to a node")
             await asyncio.sleep(0.05)
-
-
-@contextmanager
-def _nexus(lab: Lab) -> Iterator[psutil.Process]:
-    command = [sys.executable, "-m", "venom_core.nexus", "--redis-url", lab.server.url, "--log-level", "ERROR"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(lab.tally.path), stderr=subprocess.DEVNULL)
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _cpu_s(process: psutil.Process) -> float:
