@@ -52,7 +52,7 @@ def test_calls_of_scripts_are_counted_whichever_way_they_were_called() -> None:
 
 def test_what_waits_is_judged_by_its_ideal_and_by_one_spore() -> None:
     section = ideal.section_of([5.2], {1: [10.0], 5: [2.0], 10: [1.25]}, 10_000, 2_000)
-    assert judged(section) == [(5.0, 4.0, True), (4.8, 5.0, True), (9.0, 8.0, False)]
+    assert judged(section) == [(5.0, 4.0, True), (4.8, 5.0, True), (9.6, 8.0, False)]
     assert section.rows[0][3:6] == ["5.00", "5.200", "4.0 %"]
     assert [row[1:4] for row in section.rows[1:]] == [["1", "10", "10.00"], ["5", "50", "2.00"], ["10", "100", "1.00"]]
 
