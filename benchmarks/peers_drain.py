@@ -24,8 +24,8 @@ HEAD = [
 ]  # fmt: skip
 NOTE = """One worker process, or two; from the first completion to the moment when the store holds none that is queued
 or running. Results are stored, logs are off, loops are uvloop's where there is one. Whether a queue keeps a killed
-worker's task is taken from the trials of the section on recovery: at some settings, in every sample. Settings and
-numbers of tasks:"""
+worker's task is taken from the trials of the section on recovery: whether one has begun again there, at any settings.
+Settings and numbers of tasks:"""
 
 
 @dataclass(slots=True)

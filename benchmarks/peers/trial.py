@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.peers.diary import BEGUN, CUT, ENDED
 from benchmarks.peers.pair import Pair
 from benchmarks.peers.peer import Mode, Peer
 from benchmarks.server import Server
 
+T = TypeVar("T")
 # A body that no worker ends before it is killed, and one that takes over from it.
 LONG_S, AGAIN_S = 900.0, 0.5
 # A worker is killed so long after the body has begun: before the shortest timeout of a mode. On a busy machine that may
@@ -75,13 +79,28 @@ def recovery(peer: Peer, mode: Mode, patience_s: float) -> Recovery | None:
     its worker, or cut off, before that could be killed.
     """
     for _ in range(TRIES):
-        with pair_of(peer, mode) as pair:
-            first = pair.begin("long", LONG_S, AGAIN_S)
-            time.sleep(random.uniform(*KILL_AFTER_S))
-            killed = pair.kill(first.worker)
-            if not any(entry.at < killed for entry in [*pair.of(BEGUN, "long")[1:], *pair.of(CUT, "long")]):
-                return _rescue(pair, killed, patience_s)
+        if (found := _twice(lambda: _killing(peer, mode, patience_s))) is not None:
+            return found
     return None
+
+
+def _twice(attempt: Callable[[], T]) -> T:
+    """Once more if a trial could not begin, as on a machine that others keep busy; a second time that is an error."""
+    try:
+        return attempt()
+    except (SystemExit, subprocess.TimeoutExpired) as error:
+        print(f"once more, because: {error}", file=sys.stderr)
+        return attempt()
+
+
+def _killing(peer: Peer, mode: Mode, patience_s: float) -> Recovery | None:
+    with pair_of(peer, mode) as pair:
+        first = pair.begin("long", LONG_S, AGAIN_S)
+        time.sleep(random.uniform(*KILL_AFTER_S))
+        killed = pair.kill(first.worker)
+        if any(entry.at < killed for entry in [*pair.of(BEGUN, "long")[1:], *pair.of(CUT, "long")]):
+            return None
+        return _rescue(pair, killed, patience_s)
 
 
 def _rescue(pair: Pair, killed: float, patience_s: float) -> Recovery:
@@ -95,6 +114,10 @@ def _rescue(pair: Pair, killed: float, patience_s: float) -> Recovery:
 
 def health(peer: Peer, mode: Mode, length_s: float, *, hold: bool) -> Health:
     """Let a task last so long on a worker that lives, with another one beside it; with `hold` it blocks its loop."""
+    return _twice(lambda: _living(peer, mode, length_s, hold=hold))
+
+
+def _living(peer: Peer, mode: Mode, length_s: float, *, hold: bool) -> Health:
     with pair_of(peer, mode) as pair:
         first = pair.begin("healthy", length_s, length_s, hold=hold)
 

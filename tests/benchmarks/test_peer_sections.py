@@ -62,12 +62,12 @@ def test_a_row_says_what_became_of_a_task_whose_worker_lived() -> None:
     assert cells(section, 2)[HEAD[6]] == "3.0 s"
 
 
-def test_a_queue_keeps_tasks_if_at_some_settings_every_sample_was_rescued() -> None:
+def test_a_queue_keeps_tasks_if_at_some_settings_one_was_rescued() -> None:
     arq, saq = peer("arq"), peer("saq")
     section = recovered(
         recovery.Row(arq, arq.modes[0], PATIENCE_S, [NEVER]),
-        recovery.Row(arq, arq.modes[1], 60.0, [SAVED, SAVED]),
-        recovery.Row(saq, saq.modes[0], PATIENCE_S, [SAVED, NEVER]),
+        recovery.Row(arq, arq.modes[1], 60.0, [SAVED, NEVER]),
+        recovery.Row(saq, saq.modes[0], PATIENCE_S, [NEVER, NEVER]),
         recovery.Row(saq, saq.modes[1], PATIENCE_S),
     )
     assert recovery.keepers(section.to_dict()) == {"hive": True, "arq": True, "SAQ": False}
