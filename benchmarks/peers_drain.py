@@ -17,15 +17,16 @@ from benchmarks.section import Promise, Section, middle, span, whole
 from benchmarks.sides import ROOT, Side
 
 ARQ = "arq"
+MOST_S = 20.0
 RATIO_TO_ARQ, RATIO_TO_FASTEST = 28.0, 20.0
 HEAD = [
     "queue", "tasks/s", "least–most", "× arq", "of the hive's", "worker CPU µs/task", "Redis CPU µs/task",
     "two processes, tasks/s", "keeps a killed worker's task",
 ]  # fmt: skip
-NOTE = """One worker process, or two; from the first completion to the moment when the store holds none that is queued
-or running. Results are stored, logs are off, loops are uvloop's where there is one. Whether a queue keeps a killed
-worker's task is taken from the trials of the section on recovery: whether one has begun again there, at any settings.
-Settings and numbers of tasks:"""
+NOTE = f"""One worker process, or two; from the first completion to the moment when the store holds none that is queued
+or running, at most {MOST_S:g} s. Results are stored, logs are off, loops are uvloop's where there is one. Whether a
+queue keeps a killed worker's task is taken from the trials of the section on recovery: whether one has begun again
+there, at any settings. Settings and numbers of tasks:"""
 
 
 @dataclass(slots=True)
@@ -47,10 +48,16 @@ def measure(lab: Lab) -> Section:
     rows = [Row(HIVE, lab.hive), *(Row(peer, peer.side(peer.drain)) for peer in PEERS)]
     for number in range(lab.rounds):
         for row in rows if number % 2 == 0 else rows[::-1]:
-            count = lab.count(row.peer.tasks)
-            row.one.append(lab.drain(row.side, count))
-            row.two.append(lab.drain(row.side, count, processes=2))
+            row.one.append(_drain(lab, row, 1))
+            row.two.append(_drain(lab, row, 2))
     return section_of(rows, _kept(), quick=lab.quick)
+
+
+def _drain(lab: Lab, row: Row, processes: int) -> Drained:
+    count = lab.count(row.peer.tasks)
+    lab.server.empty()
+    lab.ask(row.side, "bulk", count, "noop", {"n": 1})
+    return lab.drain_queued(row.side, count, most_s=MOST_S, processes=processes)
 
 
 def _kept() -> dict[str, bool]:
