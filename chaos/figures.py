@@ -1,19 +1,20 @@
-"""Figures, not verdicts: how soon work goes on after a SIGKILL, and how soon a cancelled task has ended.
+"""Figures, not verdicts: how soon work goes on after a SIGKILL, and how soon a task has ended that is to end.
 
 `./chaos/run --figures ROUNDS` prints the tables of docs/reliability.md. Each sample is a real process that is
-killed, or a real task that is cancelled, in a hive on a server of its own.
+killed, or a real task that is cancelled or runs out of time, in a hive on a server of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
 import platform
 import random
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -28,12 +29,15 @@ from venom_core.infrastructure.message_broker import MessageBroker
 
 VICTIMS = 8
 PATIENCE_S = 60.0
-CANCELS = 20
+# The thread that hears nothing keeps its slot for a minute.
+SAMPLES, SAMPLES_NUMB, SLOTS = 20, 5, 8
+TIMEOUT_S = 2.0
 US = 1_000_000
 PROFILES = {"fast": "0.3 s, 1.2 s", "default": "1 s, 6 s"}
 KINDS = {
     "async": "nap",
     "thread": "threaded",
+    "thread in one call into C": "numb",
     "process": "child",
     "process whose children ignore SIGTERM": "brood",
 }
@@ -103,27 +107,55 @@ def _waited(starts: list[Start], dead: dict[int, int]) -> float:
     return (second[0] - dead[first[1]]) / US
 
 
+@asynccontextmanager
+async def one_spore() -> AsyncIterator[tuple[Lab, MessageBroker]]:
+    """A lab in the default profile with one Spore that has run something."""
+    with lab("default") as made:
+        made.fleet.spore_arguments = ("--concurrency", str(SLOTS))
+        made.fleet.spore()
+        async with MessageBroker(made.settings) as broker:
+            for task_type in ("nap", "child"):
+                await broker.wait_for(await broker.enqueue_task(task_type, {"seconds": 0}), PATIENCE_S)
+            yield made, broker
+
+
 async def cancels(task_type: str) -> list[float]:
     """Seconds from `cancel_task` until a caller hears that the running task was cancelled."""
     found: list[float] = []
-    with lab("default") as made:
-        made.fleet.spore_arguments = ("--concurrency", "4")
-        made.fleet.spore()
-        async with MessageBroker(made.settings) as broker:
-            for _ in range(CANCELS):
-                task_id = await broker.enqueue_task(task_type, {"seconds": 60})
-                await until(lambda begun=task_id: begun in made.starts(), PATIENCE_S)  # type: ignore[misc]  # mypy cannot infer it
-                begun_s = time.monotonic()
-                await broker.cancel_task(task_id)
-                task = await broker.wait_for(task_id, 30)
-                found.append(time.monotonic() - begun_s)
-                assert task is not None
-                assert task.status == "cancelled"
+    async with one_spore() as (made, broker):
+        for _ in range(_samples(task_type)):
+            task_id = await broker.enqueue_task(task_type, {"seconds": 60})
+            await until(lambda begun=task_id: begun in made.starts(), PATIENCE_S)  # type: ignore[misc]  # mypy cannot infer it
+            begun_s = time.monotonic()
+            await broker.cancel_task(task_id)
+            task = await broker.wait_for(task_id, 30)
+            found.append(time.monotonic() - begun_s)
+            assert task is not None
+            assert task.status == "cancelled"
     return found
 
 
+async def timeouts(task_type: str) -> list[float]:
+    """Seconds from the moment the timeout of a running task is due until a caller hears that it failed of it."""
+    found: list[float] = []
+    async with one_spore() as (_, broker):
+        for _ in range(_samples(task_type)):
+            task_id = await broker.enqueue_task(task_type, {"seconds": 60}, timeout=TIMEOUT_S, max_retries=0)
+            task = await broker.wait_for(task_id, 30)
+            heard_s = time.time()
+            assert task is not None
+            assert task.started_at is not None
+            assert (task.error or "").startswith("TaskTimeout")
+            found.append(heard_s - task.started_at.timestamp() - TIMEOUT_S)
+    return found
+
+
+def _samples(task_type: str) -> int:
+    return SAMPLES_NUMB if task_type == "numb" else SAMPLES
+
+
 def show(rounds: int) -> None:
-    """Print both tables."""
+    """Print all tables."""
     cores, memory = psutil.cpu_count(), psutil.virtual_memory().total / 2**30
     print(
         f"{cores} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}, Python {platform.python_version()}"
@@ -132,9 +164,16 @@ def show(rounds: int) -> None:
     for profile, rhythm in PROFILES.items():
         found = [seconds for _ in range(rounds) for seconds in asyncio.run(recoveries(profile))]
         print(f"| {profile} | {rhythm} | {_row(found, 's', 1)} |", flush=True)
-    print("\n| kind of skill | samples | p50 | p99 | longest |\n|---|---|---|---|---|")
-    for kind, task_type in KINDS.items():
-        print(f"| {kind} | {_row(asyncio.run(cancels(task_type)), 'ms', 1000)} |", flush=True)
+    show_ends()
+
+
+def show_ends() -> None:
+    """How soon a task has ended that was cancelled, or ran out of time."""
+    for measure in (cancels, timeouts):
+        print(f"\n{measure.__name__}, load of the machine {os.getloadavg()[0]:.1f}:")
+        print("| kind of skill | samples | p50 | p99 | longest |\n|---|---|---|---|---|")
+        for kind, task_type in KINDS.items():
+            print(f"| {kind} | {_row(asyncio.run(measure(task_type)), 'ms', 1000)} |", flush=True)
 
 
 def _row(found: list[float], unit: str, factor: int) -> str:

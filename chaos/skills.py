@@ -99,6 +99,14 @@ def threaded(ctx: TaskContext, seconds: float) -> int:
         return token
 
 
+@skills.skill
+def numb(ctx: TaskContext, seconds: float) -> int:
+    """One call into C, which nothing reaches."""
+    with _body(ctx) as token:
+        time.sleep(seconds)
+        return token
+
+
 @skills.skill(process=True)
 def child(ctx: TaskContext, seconds: float) -> int:
     with _body(ctx) as token:

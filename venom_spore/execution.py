@@ -34,7 +34,7 @@ from venom_spore.context import Report, TaskContext
 from venom_spore.lease_guard import LeaseGuard, go_on, guarded
 from venom_spore.sandbox import Sandbox, SkillError
 from venom_spore.skills import Skill, SkillSet
-from venom_spore.threads import ThreadRunner
+from venom_spore.threads import LeftRunning, ThreadRunner
 
 log = logging.getLogger("venom.spore")
 
@@ -192,6 +192,11 @@ class Executor:
         if attempt.stop is not None:
             attempt.verdict = attempt.stop
             attempt.error = attempt.error or _STOP_WORDS.get(attempt.stop)
+            if isinstance(fault, LeftRunning):
+                log.error(
+                    "the thread of task %s was told to stop and goes on; it keeps its slot", attempt.lease.task_id
+                )
+                attempt.error = f"{attempt.error or 'stopped'}{_GOES_ON}"
         elif isinstance(fault, SandboxCrashed):
             attempt.verdict, attempt.error = Verdict.CRASHED, str(fault)
         elif isinstance(fault, InputError):
@@ -251,6 +256,7 @@ class _Encoded(bytes):
     """A result that the child encoded already."""
 
 
+_GOES_ON = "; its thread goes on, and keeps its slot until it ends by itself"
 _STOP_WORDS = {
     Verdict.CANCELLED: "cancelled while it ran",
     Verdict.TIMED_OUT: "TaskTimeout: it ran longer than its timeout",

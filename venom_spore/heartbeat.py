@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from venom_core.clock import Clock
 from venom_core.domain.node import NodeLoad, finite_percent
@@ -20,12 +21,13 @@ class Heartbeat:
         self._loop = asyncio.get_running_loop()
         self._ticked_s = clock.monotonic_s()
         self._running: Running = {}
+        self._stuck: Callable[[], int] = lambda: 0
         self._guard: LoopGuard | None = None
         self.cordoned = False
 
-    def watch(self, running: Running) -> None:
-        """Report these attempts as active, and interrupt one that blocks the event loop past its end."""
-        self._running = running
+    def watch(self, running: Running, stuck: Callable[[], int] = lambda: 0) -> None:
+        """Report these attempts, and slots that are stuck, as active; interrupt what blocks the loop past its end."""
+        self._running, self._stuck = running, stuck
         self._guard = LoopGuard(self._loop, running)
 
     def unwatch(self) -> None:
@@ -57,7 +59,7 @@ class Heartbeat:
             memory_percent=finite_percent(reading.memory_percent),
             disk_percent=finite_percent(reading.disk_percent),
             load_1m=reading.load_1m,
-            active_tasks=len(self._running),
+            active_tasks=len(self._running) + self._stuck(),
             loop_silent_ms=round(silent_s * 1000),
             memory_available_mb=reading.memory_available_bytes / MIB,
             cordoned=self.cordoned,

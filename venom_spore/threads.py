@@ -16,6 +16,7 @@ thread on the way, the watching side sees the thread dead.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
 import sys
@@ -36,6 +37,10 @@ _raise_in.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 class ThreadStopped(BaseException):
     """Raised inside a skill's thread to end it; not an `Exception`, so that ordinary handlers let it through."""
+
+
+class LeftRunning(asyncio.CancelledError):
+    """The awaiting task was cancelled; the thread was told, does not end, and was given up."""
 
 
 class _Cleared(BaseException):
@@ -170,8 +175,8 @@ class ThreadRunner:
     async def run(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """The function's result; what it raises is raised here, in a `TaskFailure` if it is no `Exception`.
 
-        Cancelling the awaiting task stops the thread as described above, then lets the cancellation through;
-        a second cancellation cuts the grace short.
+        Cancelling the awaiting task stops the thread as described above, then lets the cancellation through, as
+        `LeftRunning` if the thread goes on; a second cancellation cuts the grace short.
         """
         await self._slots.acquire()
         call = _Call(function, args, kwargs)
@@ -180,7 +185,11 @@ class ThreadRunner:
         try:
             await call.waiter
         except asyncio.CancelledError:
-            await self._stop(seat, call)
+            with contextlib.suppress(asyncio.CancelledError):  # told twice: the grace is over
+                await self._stop(seat, call)
+            if not call.settled:
+                self._given_up.add(call)
+                raise LeftRunning from None
             raise
         return call.outcome()
 
@@ -203,17 +212,13 @@ class ThreadRunner:
         return seat
 
     async def _stop(self, seat: _Seat, call: _Call) -> None:
-        """Tell the thread until the call ends or the grace is over; then give it up."""
+        """Tell the thread until the call ends or the grace is over."""
         call.waiter = call.loop.create_future()
         deadline = call.loop.time() + self._grace_s
-        try:
-            while not call.settled and call.loop.time() < deadline:
-                if not seat.tell(call):
-                    self._on_end(seat, call)
-                await asyncio.wait([call.waiter], timeout=_PROD_S)
-        finally:
-            if not call.settled:
-                self._given_up.add(call)
+        while not call.settled and call.loop.time() < deadline:
+            if not seat.tell(call):
+                self._on_end(seat, call)
+            await asyncio.wait([call.waiter], timeout=_PROD_S)
 
     def _on_end(self, seat: _Seat, call: _Call) -> None:
         """In the event loop: the call has ended and its slot is free. May come twice; counts once."""

@@ -71,7 +71,7 @@ class Worker:
 
     async def run(self) -> None:
         """Join the hive and work until `stop` and the drain is over. Raises `NameTaken`."""
-        self._heartbeat.watch(self.attempts.running)
+        self._heartbeat.watch(self.attempts.running, lambda: self._executor.stuck)
         self._executor.guard.open(self.attempts.is_body)
         sender = asyncio.create_task(self._outbox.run())
         claimer = asyncio.create_task(self._claim_on())
