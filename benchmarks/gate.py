@@ -20,6 +20,7 @@ from pathlib import Path
 from benchmarks.gate_measures import ratios, repetition
 from benchmarks.gate_record import Record, Verdict, judge, recorded_of
 from benchmarks.lab import Lab, tally_in
+from benchmarks.section import middle
 from benchmarks.server import server_in
 from benchmarks.sides import ROOT, TOKEN, hive_side
 
@@ -52,11 +53,12 @@ def check(lab: Lab, chosen: argparse.Namespace) -> int:
     """0 if nothing is slower than recorded, else 1."""
     recorded = Record.read(chosen.file)
     repetitions = _measured(lab, chosen)
-    verdicts = judge(recorded, ratios(repetitions))
+    verdicts = judge(recorded, ratios(repetitions), middle(lab.foreign))
     if not all(verdict.passed for verdict in verdicts):
         print("something looks slow; measuring again")
         repetitions += _measured(lab, chosen)
-        verdicts = judge(recorded, ratios(repetitions))
+        verdicts = judge(recorded, ratios(repetitions), middle(lab.foreign))
+    print(f"cores used by others while draining: {middle(lab.foreign):.0%}")
     for verdict in verdicts:
         print(verdict.line())
     slow = [verdict for verdict in verdicts if not verdict.passed]

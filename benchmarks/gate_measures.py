@@ -16,7 +16,7 @@ from benchmarks.limit import script_calls
 from benchmarks.sides import ROOT
 
 ENTRIES_A_CALL = 500
-# What Redis is compared with: a hash and a sorted set filled and emptied inside a script, as those of the hive do.
+# What Redis is compared with: a hash and a sorted set filled and emptied inside a script, as those of the hive are.
 BARE_SCRIPT = """
 for i = 1, ARGV[1] do
   redis.call('HSET', KEYS[1], 'id-' .. i, ARGV[2])
@@ -25,22 +25,22 @@ end
 for i = 1, ARGV[1] do redis.call('HDEL', KEYS[1], 'id-' .. i) end
 redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1)
 """
-WORKER = "Spore's CPU of a no-op, by a bare asyncio task's"
+WORKER = "Spore's CPU of a no-op, by a bare queue's"
 REDIS = "Redis' CPU of a drained no-op, by that of a bare entry"
 CALLER = "caller's CPU of a bulk-enqueued task, by packing and sealing one"
 INTAKE = "Redis' CPU of a bulk-enqueued task, by that of a bare entry"
-AWAITED = "caller's CPU of an awaited no-op, by a bare asyncio task's"
+AWAITED = "caller's CPU of an awaited no-op, by a bare queue's"
 CALLS = "script calls of a thousand drained no-ops"
 TRIP = "script calls of a round trip"
 
 
 # Each measure: what is looked at, over what it is compared with; µs of CPU, or a number of calls over 1.
 RATIOS = {
-    WORKER: ("worker", "bare task"),
+    WORKER: ("worker", "bare run"),
     REDIS: ("redis", "bare entry"),
     CALLER: ("caller", "bare seal"),
     INTAKE: ("intake", "bare entry"),
-    AWAITED: ("awaited", "bare task"),
+    AWAITED: ("awaited", "bare run"),
     CALLS: ("calls", ""),
     TRIP: ("trip", ""),
 }
@@ -48,7 +48,9 @@ RATIOS = {
 
 def repetition(lab: Lab, tasks: int, skills: str) -> dict[str, float]:
     """Each cost, measured once."""
-    entry_us, bare = _entry_us(lab, tasks), _reference(tasks * 2)
+    lab.server.empty()
+    entry_us = _entry_us(lab, tasks)
+    bare = _told("bare_queue", lab.server.port, tasks) | _told("gate_reference", tasks)
     lab.server.empty()
     filled = lab.ask(lab.hive, "bulk", tasks, "noop", {"n": 1})
     lab.server.client.config_resetstat()
@@ -68,9 +70,8 @@ def repetition(lab: Lab, tasks: int, skills: str) -> dict[str, float]:
         "awaited": awaited["cpu_s"] / few * 1e6,
         "calls": calls / tasks * 1_000,
         "trip": trip_calls / trips,
-        "bare task": bare["task_us"],
-        "bare seal": bare["seal_us"],
         "bare entry": entry_us,
+        **bare,
     }
 
 
@@ -82,15 +83,15 @@ def ratios(repetitions: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _entry_us(lab: Lab, count: int) -> float:
     """Microseconds of Redis' CPU of a bare entry."""
-    lab.server.empty()
     before, rounds = lab.server.cpu_s(), max(count // ENTRIES_A_CALL, 1)
     for _ in range(rounds):
         lab.server.client.eval(BARE_SCRIPT, 2, "bare:hash", "bare:set", ENTRIES_A_CALL, b"v" * 64)
     return (lab.server.cpu_s() - before) / (rounds * ENTRIES_A_CALL) * 1e6
 
 
-def _reference(count: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.gate_reference", str(count)]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=120)
+def _told(module: str, *arguments: object) -> dict[str, float]:
+    """What a program of the benchmarks prints."""
+    command = [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True, timeout=300)
     told: dict[str, float] = json.loads(done.stdout)
     return told

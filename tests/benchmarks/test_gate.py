@@ -62,6 +62,17 @@ def test_a_fifth_is_allowed_and_three_times_the_noise_where_that_is_more() -> No
     assert slow[1].line() == "ok   noisy: 5.00 now, 10.00 recorded, -50% (allowed +30%)"
 
 
+def test_where_others_have_the_cores_twice_as_much_is_allowed() -> None:
+    kept = record({"a": Recorded(10.0, 0.01)})
+    assert [judge(kept, {"a": 13.9}, foreign)[0].passed for foreign in (0.0, 0.3, 0.31, 0.9)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert not judge(kept, {"a": 14.1}, 0.9)[0].passed
+
+
 @given(st.lists(NUMBERS, min_size=1, max_size=9))
 def test_each_run_that_a_record_was_made_of_would_pass_it_if_the_others_lie_about_it(values: list[float]) -> None:
     runs = [{"a": ratio} for ratio in values]
@@ -74,7 +85,7 @@ def test_each_run_that_a_record_was_made_of_would_pass_it_if_the_others_lie_abou
 
 def test_the_least_of_each_cost_counts_so_that_bad_moments_do_not() -> None:
     quiet = {name: 2.0 for pair in RATIOS.values() for name in pair if name} | {"worker": 12.0, "calls": 20.0}
-    found = ratios([quiet | {"worker": 40.0}, quiet | {"bare task": 9.0, "calls": 33.0}, quiet | {"bare task": 3.0}])
+    found = ratios([quiet | {"worker": 40.0}, quiet | {"bare run": 9.0, "calls": 33.0}, quiet | {"bare run": 3.0}])
     assert found == dict.fromkeys(MEASURES, 1.0) | {WORKER: 6.0, CALLS: 20.0, TRIP: 2.0}
 
 
