@@ -307,6 +307,8 @@ class Worker:
 
     def _on_beat(self, beat: Beat) -> None:
         self._beaten.set()
+        # Redis' clock may have been set, or drift; what is judged by it here follows.
+        self.hive.ahead_ms = self._keeper.ahead_ms
         if beat.alive:
             if beat.partition == 0 and beat.budget != self._pace.budget:
                 self._pace.budget = beat.budget
@@ -376,6 +378,11 @@ class Worker:
             # Handing back is fenced: refused if the task was really taken, and nothing is stranded if it was not.
             self.attempts.stop(attempt, Verdict.HANDED_BACK)
         elif verb == "cancel":
+            self._chores.start(self._cancel(task_id))
+
+    async def _cancel(self, task_id: str) -> None:
+        """A message is only a hint, and anybody may have sent it: the store knows whether the task is to end."""
+        if await self.hive.tasks.is_unwanted(task_id):
             self.attempts.stop_task(task_id, Verdict.CANCELLED)
 
     async def _reap(self, epoch: int, name: str = "") -> None:

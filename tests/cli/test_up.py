@@ -49,6 +49,29 @@ async def gone(processes: list[psutil.Process]) -> None:
     await until(lambda: not any(process.is_running() and process.status() != "zombie" for process in processes), 30)
 
 
+async def test_a_second_hive_in_a_folder_is_refused_and_the_first_goes_on(short_dir: Path) -> None:
+    data = short_dir / "data"
+    with household(data) as hive:
+        await hive.up()
+        second = venom_alone("up", "--data", str(data), environment=os.environ)
+        assert second.returncode == 1
+        assert "is up in" in second.stderr
+        assert "another --data and --name" in second.stderr
+        async with MessageBroker(at(data)) as broker:
+            task = await broker.wait_for(await broker.enqueue_task("pause", {"seconds": 0}), 30)
+    assert task is not None
+    assert task.status == "completed"
+
+
+def test_skills_that_do_not_exist_are_told_before_anything_is_started(short_dir: Path) -> None:
+    data = short_dir / "data"
+    done = venom_alone("up", "--data", str(data), "--skills", "nomod:skills", environment=os.environ)
+    assert done.returncode != 0
+    assert "nomod" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert find_server(data) is None
+
+
 async def test_a_hive_comes_with_one_command_and_ends_with_ctrl_c(short_dir: Path) -> None:
     data = short_dir / "data"
     with household(data, "--spores", "2") as hive:
@@ -92,13 +115,6 @@ async def test_a_drained_spore_is_not_started_again_and_the_last_one_ends_it(sho
         await hive.said("spore-1 | has left")
         hive.interrupt()
         assert await hive.ended() == 0
-
-
-async def test_skills_that_cannot_be_loaded_end_it_with_one_sentence(short_dir: Path) -> None:
-    with household(short_dir / "data", skills="no.such:skills") as hive:
-        assert await hive.ended() == 1
-        assert "venom: spore-1 ended right after its start (exit code 1): venom-spore: there is no module" in hive.text
-        assert find_server(short_dir / "data") is None
 
 
 async def test_when_it_is_killed_its_processes_end_and_the_server_is_found_again(short_dir: Path) -> None:

@@ -341,3 +341,14 @@ async def test_what_is_no_result_on_the_channel_disturbs_nobody(
 def test_a_message_may_hold_any_ids_and_records() -> None:
     message = b"2:3:a:bcd" + b"1:-1:x" + b"3:0:::\n"
     assert list(_letters(message)) == [("a:", b"bcd"), ("x", None), ("::\n", b"")]
+
+
+@pytest.mark.parametrize("message", [b"-5:0:", b"0:0:", b"3:-2:abc", b"9:9:short", b"x:1:a"])
+async def test_a_message_with_impossible_lengths_costs_no_more_than_a_look_into_the_store(
+    settings: Settings, broker: MessageBroker, message: bytes
+) -> None:
+    async with running(skills, settings):
+        task_id = await broker.enqueue_task("echo", {"value": "a"})
+        assert (await ended(broker, task_id)).result == "a"
+        await broker.hive.link.command("PUBLISH", broker.results._channel, message)
+        assert (await ended(broker, await broker.enqueue_task("echo", {"value": "b"}))).result == "b"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -60,5 +61,17 @@ def shown_to_others(address: Address, own: Iterable[Address]) -> str:
     """How another machine calls this one."""
     if not address.is_unspecified:
         return str(address)
-    reachable = (mine for mine in own if not mine.is_loopback and mine.version == address.version)
-    return str(next(reachable, address))
+    reachable = [mine for mine in own if not mine.is_loopback and mine.version == address.version]
+    outward = _outward(address.version)
+    return str(outward if outward in reachable else next(iter(reachable), address))
+
+
+def _outward(version: int) -> Address | None:
+    """The address from which this machine would call a stranger; nothing is sent."""
+    family, stranger = (socket.AF_INET6, "2001:db8::1") if version == 6 else (socket.AF_INET, "192.0.2.1")
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asked:
+            asked.connect((stranger, 9))
+            return _read(str(asked.getsockname()[0]))
+    except OSError:
+        return None  # no way out of this network

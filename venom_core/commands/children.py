@@ -60,7 +60,6 @@ class Children:
         self._environment, self._say = dict(environment), say
         self._clock = clock or Clock()
         self._watchers: dict[str, asyncio.Task[None]] = {}
-        self._stopping = False
         self.living: dict[str, Child] = {}
 
     async def start(self, name: str, module: str, *arguments: str) -> None:
@@ -78,16 +77,16 @@ class Children:
 
     async def close(self, forced: asyncio.Event) -> None:
         """Tell all to leave and wait until they have; once `forced` is set, at once, and by force after 6 s."""
-        self._stopping = True
+        for watcher in self._watchers.values():
+            watcher.cancel()
+        await asyncio.gather(*self._watchers.values(), return_exceptions=True)
         self._send(signal.SIGTERM)
         hurry = asyncio.create_task(self._hurry(forced))
         ends = [asyncio.ensure_future(child.process.wait()) for child in self.living.values()]
         if ends:
             await asyncio.wait(ends)
         hurry.cancel()
-        for watcher in self._watchers.values():
-            watcher.cancel()
-        await asyncio.gather(*self._watchers.values(), hurry, return_exceptions=True)
+        await asyncio.gather(hurry, return_exceptions=True)
         for child in self.living.values():
             if child.listener is not None:
                 await child.listener
@@ -129,14 +128,12 @@ class Children:
             self._say(child.name, text)
 
     async def _look_after(self, name: str) -> None:
-        """Start it again whenever it dies, until it leaves by itself or all are told to."""
+        """Start it again whenever it dies, until it leaves by itself."""
         while True:
             child = self.living[name]
             code = await child.process.wait()
             if child.listener is not None:
                 await child.listener
-            if self._stopping:
-                return
             if code == 0:
                 self._say(name, "has left")
                 return

@@ -6,6 +6,7 @@ import asyncio
 import shlex
 import signal
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from venom_core.commands.addresses import ALL_NETWORKS, check_bind, own_addresse
 from venom_core.commands.children import Children
 from venom_core.commands.frame import FAILED, OK, redis_url_option, settings_at
 from venom_core.commands.kept_secrets import CHARACTERS_MIN, PASSWORD, TOKEN, find_secret, keep_secret
+from venom_core.commands.only_one import only_one
 from venom_core.commands.screen import console, several
 from venom_core.commands.server import data_option, default_data, named_url
 from venom_core.config import Settings, child_environment
@@ -27,11 +29,13 @@ from venom_core.errors import InputError, VenomError
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.embedded import EmbeddedServer, ServerOptions, ensure_server
 from venom_core.infrastructure.message_broker import MessageBroker
-from venom_core.infrastructure.redis_address import REDIS_PORT
+from venom_core.infrastructure.redis_address import REDIS_PORT, parse_address
 from venom_spore.main import BUILT_IN
+from venom_spore.skills import load_skills
 
 SPORES_MAX = 64
 LOOK_S = 0.1
+LOOPBACK = frozenset({"127.0.0.1", "::1", "-::1"})
 COLOURS = ("cyan", "magenta", "green", "blue")
 
 
@@ -91,12 +95,17 @@ def up(
         raise click.UsageError("--bind is for a server that is started here; leave --redis-url out.")
     else:
         wanted = _open_to_others(settings, folder, bind, port or REDIS_PORT, all_networks, (spores, skills, prefix))
-    server = ensure_server(folder, url=wanted.url, server_binary=settings.venom_redis_server, options=wanted.options)
-    try:
-        code = asyncio.run(_Household(wanted, settings, server).run())
-    finally:
-        if server.started_here:
-            server.stop()
+    load_skills(wanted.skills)  # a slip of the pen is told before anything is started
+    # At a server that is named by its address there may be as many as there are names.
+    with only_one(folder) if wanted.url is None else nullcontext():
+        server = ensure_server(
+            folder, url=wanted.url, server_binary=settings.venom_redis_server, options=wanted.options
+        )
+        try:
+            code = asyncio.run(_Household(wanted, settings, server).run())
+        finally:
+            if server.started_here:
+                server.stop()
     context.exit(code)
 
 
@@ -160,8 +169,10 @@ class _Household:
             if self._stopped.is_set():
                 seconds = self._given.hive_drain_timeout
                 self._print(f"Stopping: running tasks have {seconds:g} s to end; Ctrl-C again does not wait for them.")
+            # First, so that nothing is started any more while all are told to leave.
+            await end_tasks(work)
             await self._children.close(self._forced)
-            await end_tasks(stopped, work)
+            await end_tasks(stopped)
             self._print("All ended." if self._server.started_here else "All ended; the server runs on.")
 
     def _on_signal(self) -> None:
@@ -173,6 +184,8 @@ class _Household:
         """Start everything, say how to go on, and wait until nothing is left."""
         wanted = self._wanted
         async with MessageBroker(self._settings) as broker:
+            if self._server.pid:
+                await self._check_reach(broker)
             names = [f"{wanted.prefix}-{number}" for number in range(1, wanted.spores + 1)]
             await self._children.start(f"{wanted.prefix}-nexus", "venom_core.nexus", "--name", f"{wanted.prefix}-nexus")
             for name in names:
@@ -184,6 +197,21 @@ class _Household:
                 await ends
             finally:
                 await end_tasks(ends)
+
+    async def _check_reach(self, broker: MessageBroker) -> None:
+        """A server that ran already may listen elsewhere than is wanted, or to more than anybody knows."""
+        found = await broker.hive.link.command("CONFIG", "GET", "bind", "port")
+        facts = dict(zip(found[::2], found[1::2], strict=True))
+        addresses = facts[b"bind"].decode().split() if facts[b"port"] != b"0" else []
+        wanted = self._wanted.options
+        given = parse_address(self._server.url).password
+        if self._wanted.address and (addresses != [wanted.bind] or given != wanted.password):
+            raise InputError(
+                f"A server runs in {self._wanted.folder} already, at {' '.join(addresses)} and perhaps with another "
+                "password; stop it with: venom server stop"
+            )
+        if not self._wanted.address and any(address not in LOOPBACK for address in addresses):
+            self._print(f"The server that runs already is open to other machines, at {' '.join(addresses)}.")
 
     async def _until_online(self, broker: MessageBroker, names: set[str], ends: asyncio.Task[None]) -> list[str]:
         """The skills of the Spores, once all are online; nothing if they have ended before."""

@@ -12,6 +12,7 @@ import os
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -34,6 +35,7 @@ log = logging.getLogger("venom.consumer")
 TYPES_MAX = 64
 BLOCK_S = 10.0
 ATTEMPTS, PAUSE_S = 3, 0.2
+LET_GO_S = 1.0
 
 Reply = TypeVar("Reply")
 
@@ -97,7 +99,9 @@ class Consumer:
         try:
             claimed = await self._next_lease(types, timeout_s)
         except asyncio.CancelledError:
-            await self._let_go()
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(LET_GO_S):
+                    await self._let_go()
             raise
         try:
             await self._let_go()

@@ -17,12 +17,16 @@ class Leadership:
     @property
     def epoch(self) -> int:
         """0 while somebody else leads, or may lead: the lease has run out, however late its answer came."""
-        return self._epoch if self._clock.monotonic_s() < self._until_s else 0
+        return self._epoch if self._clock.lasting_s() < self._until_s else 0
 
     async def campaign(self) -> bool:
         """Take or keep the leadership; whether this process leads now."""
-        self._epoch, asked_s = 0, self._clock.monotonic_s()
-        self._epoch = await self._nodes.lead(self._name, round(self._lease_s * 1000))
+        asked_s = self._clock.lasting_s()
+        try:
+            self._epoch = await self._nodes.lead(self._name, round(self._lease_s * 1000))
+        except BaseException:
+            self._epoch = 0
+            raise
         self._until_s = asked_s + self._lease_s
         return self.epoch > 0
 

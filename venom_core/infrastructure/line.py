@@ -213,22 +213,32 @@ class Line:
             raise self._judge(error) from error
 
     async def open(self, timeout_s: float) -> Wire:
-        """The present wire, or a new one; redis-py's own errors if there is none to be had."""
+        """The present wire, or a new one; redis-py's own errors if there is none to be had.
+
+        Whoever finds others connecting waits for them, but in all no longer than `timeout_s` seconds.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._open()
+        except TimeoutError:
+            raise TooLate(_SILENT) from None
+
+    async def _open(self) -> Wire:
         async with self._connecting:
             if self.wire is not None and self.wire.usable:
                 return self.wire
             await self.close()
             try:
                 # What blocks for long need not wait as long to be connected.
-                async with asyncio.timeout(min(timeout_s, CONNECT_S)) as self._opening:
-                    await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py says no type
-            except BaseException as error:
+                async with asyncio.timeout(CONNECT_S) as opening:
+                    self._opening = opening
+                    try:
+                        await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py says no type
+                    finally:
+                        self._opening = None
+            except BaseException:
                 await self._connection.disconnect(nowait=True)
-                if isinstance(error, TimeoutError):
-                    raise TooLate(_SILENT) from None
                 raise
-            finally:
-                self._opening = None
             self.wire = Wire(self._connection, asyncio.get_running_loop())
             self.wire.on_silence = self._on_silence
             return self.wire

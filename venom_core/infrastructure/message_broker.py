@@ -375,7 +375,8 @@ class MessageBroker:
     async def broadcast_control(self, command: str, data: dict[str, Any] | None = None) -> int:
         """Publish `{command, data, timestamp}` to every node, signed when a token is set; the number that heard it."""
         hive = self.hive
-        stamp = to_utc(hive.now_ms()).isoformat()
+        seconds, micros = await hive.link.command("TIME")
+        stamp = to_utc(int(seconds) * 1000 + int(micros) // 1000).isoformat()
         message = write_order(hive.seal, Order(command, data or {}, stamp))
         heard: int = await hive.link.command("PUBLISH", self.settings.hive_broadcast_channel, message)
         return heard

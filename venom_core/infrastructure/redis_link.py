@@ -35,6 +35,7 @@ BLOCK_MARGIN_S = 5.0
 CLIENT_CONNECTIONS_MAX = 8
 LISTENERS_MAX = 32
 CHECK_S, CHECK_AGAIN_S = 2.0, 0.1
+UNREAD_MAX = 10_000
 
 
 class RedisLink:
@@ -193,7 +194,12 @@ class RedisLink:
     async def listen(self, channel: str) -> AsyncIterator[bytes | None]:
         """Messages of one channel for ever; first a None, once the subscription stands. Raises what `hearing` does."""
         said: asyncio.Queue[bytes | None] = asyncio.Queue()
-        async with self.hearing(channel, said.put_nowait) as lost:
+
+        def hear(message: bytes) -> None:
+            if said.qsize() < UNREAD_MAX:  # a message is only a hint; a flood of them is nobody's
+                said.put_nowait(message)
+
+        async with self.hearing(channel, hear) as lost:
             lost.add_done_callback(lambda _: said.put_nowait(None))
             yield None
             while (message := await said.get()) is not None:

@@ -143,7 +143,7 @@ class ResultWaiter:
     async def _ask_some(self, part: list[tuple[str, asyncio.Future[State]]]) -> None:
         try:
             found = await self._store.wait(list({task_id: None for task_id, _ in part}), self._channel, envelopes=True)
-        except StoreError as fault:
+        except Exception as fault:  # noqa: BLE001 - whatever it is, those who asked are to hear of it
             for _, asked in part:
                 if not asked.done():
                     asked.set_exception(fault)
@@ -204,8 +204,8 @@ class ResultWaiter:
                     self._listening.set()
                     pause = PAUSE_S
                     await lost
-            except StoreError as fault:
-                log.debug("result channel lost, reconnecting: %s", fault)
+            except Exception as fault:  # noqa: BLE001 - without it nobody here would ever hear of an end again
+                _log("result channel lost, reconnecting: %s", fault)
                 self._hears = False
                 self._foresight.forget()
                 # Whoever waits goes on to ask the store, which says in its own words that it is away.
@@ -219,8 +219,8 @@ class ResultWaiter:
             await asyncio.sleep(RECHECK_S * max(1, len(self._inboxes) / RECHECKED_MAX))
             try:
                 await self._register_again()
-            except StoreError as fault:
-                log.debug("cannot check what is waited for: %s", fault)
+            except Exception as fault:  # noqa: BLE001 - the next check may succeed
+                _log("cannot check what is waited for: %s", fault)
 
     async def _register_again(self) -> None:
         ids = [*self._futures, *(task_id for task_id in self._inboxes if task_id not in self._futures)]
@@ -278,6 +278,11 @@ class ResultWaiter:
             event.set()
 
 
+def _log(text: str, fault: Exception) -> None:
+    """That the store is away is no news here; anything else is."""
+    log.log(logging.DEBUG if isinstance(fault, StoreError) else logging.ERROR, text, fault)
+
+
 def _fault(task_id: str, state: bytes) -> Exception | None:
     if state == b"unknown":
         return UnknownTask(f"no task {task_id} is known; was it enqueued in this hive?")
@@ -292,7 +297,9 @@ def _letters(data: bytes) -> Iterator[tuple[str, bytes | None]]:
     while at < len(data):
         first = data.index(b":", at)
         second = data.index(b":", first + 1)
-        id_end = second + 1 + int(data[at:first])
-        record_bytes = int(data[first + 1 : second])
+        id_bytes, record_bytes = int(data[at:first]), int(data[first + 1 : second])
+        id_end = second + 1 + id_bytes
         at = id_end + max(record_bytes, 0)
+        if id_bytes < 1 or record_bytes < -1 or at > len(data):
+            raise ValueError("lengths that do not fit the message")
         yield data[second + 1 : id_end].decode(), None if record_bytes < 0 else data[id_end:at]

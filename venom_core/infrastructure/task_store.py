@@ -235,6 +235,11 @@ class TaskStore:
         reply = await self.link.command("HMGET", self.keyspace.key(partition, "tries"), *ids)
         return [_tries(text) if text else (0, 0) for text in reply]
 
+    async def is_unwanted(self, task_id: str) -> bool:
+        """Whether somebody wants a running task to end."""
+        key = self.keyspace.key(self.keyspace.partition_of(task_id), "cancel")
+        return bool(await self.link.command("HEXISTS", key, task_id))
+
     async def place(self, task_id: str, lane: str) -> tuple[int, int, int, int]:
         """(now ms, rank in its queue or -1, due ms or -1, length of its queue) of a pending task."""
         partition = self.keyspace.partition_of(task_id)
