@@ -191,8 +191,9 @@ async def test_a_claim_on_a_line_that_was_given_up_leases_nothing_once_a_later_o
         late = broker.hive.tasks.claim_command(0, epoch, number, claimer._lanes, 5, "")
         assert await claimer.claim(epoch, 5) is None
         await broker.enqueue_task("quick")
-        _, reply = await WakeLists(broker.hive.link).pop_and(claimer._wake_keys, 1, late)
-        assert broker.hive.tasks.read_claim(0, epoch, number, reply).old
+        popped = await WakeLists(broker.hive.link).pop_and(claimer._wake_keys, 1, late)
+        assert popped is not None
+        assert broker.hive.tasks.read_claim(0, epoch, number, popped[1]).old
         assert (await broker.get_queue_stats())["tasks_running"] == 0
         assert await stores_of(broker).tokens("quick") == 1
 
