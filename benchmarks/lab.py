@@ -17,8 +17,8 @@ from benchmarks.server import Server
 from benchmarks.sides import Side
 from benchmarks.tally import Tally
 
-START_S = 15.0
-STALL_S = 15.0
+START_S = 60.0
+STALL_S = 30.0
 POLL_S = 0.002
 
 
