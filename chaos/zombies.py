@@ -6,8 +6,7 @@ answered with "lost". A node that is cut off cannot know; its bodies are counted
 
 From then on no step of an `async` body may begin, and no `process` body may come to its end; a thread cannot be
 stopped, nor can a loop written by hand. What is allowed: the one step that was under way when the event loop was
-stopped (its first line may come after it goes on), `TOLD_US` for word to get around, and for a process that ignores
-SIGTERM its grace.
+stopped (its first line may come after it goes on), and `TOLD_US` for word to get around.
 """
 
 from __future__ import annotations
@@ -17,12 +16,10 @@ from collections.abc import Iterator
 
 from chaos.lives import TAKEN, Body, History, Hold, Life, Still
 from chaos.skills import skills
-from venom_spore.sandbox import GRACE_S
 
 RULE = "zombie_ran_on"
 # How long after the word "lost" was heard a step may still begin, and how late a child may be held, on a busy machine.
 TOLD_US, HELD_US = 1_000_000, 500_000
-GRACE_US = round(GRACE_S * 1e6)
 IN_A_STEP, BY_HAND = "zombies in a step", "by hand"
 KINDS: dict[str, str] = {skill.name: skill.mode for skill in skills}
 
@@ -89,7 +86,7 @@ def of_zombies(history: History) -> Iterator[tuple[str, str]]:
             late = late or _heard_long_ago(history, hold.epoch, _stepped(body), TOLD_US)
         else:
             late = bool(known) and body.ended > lost + HELD_US
-            late = late or _heard_long_ago(history, hold.epoch, body.ended, TOLD_US + GRACE_US)
+            late = late or _heard_long_ago(history, hold.epoch, body.ended, TOLD_US)
         if late:
             yield (
                 RULE,

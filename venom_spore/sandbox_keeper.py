@@ -11,7 +11,7 @@ wait, so it always answers; and all that the runner leaves behind becomes its ch
 
 While the Spore's lease is in doubt because the Spore stands still (see `lease_board`), the tree is held with SIGSTOP:
 its task may run elsewhere. It goes on when the Spore runs again and still has its lease; who is told to end while held
-is killed where it stands.
+is killed where it stands, and no grace outlasts the lease.
 """
 
 from __future__ import annotations
@@ -96,9 +96,13 @@ class Keeper:
 
     def _watch_lease(self) -> float:
         """Hold the tree or let it go on; in how many seconds to look again."""
-        if self._board is None or self._told:
+        if self._board is None:
             return float("inf")
         now_s = self._clock.lasting_s()
+        if self._told:
+            if self._board.in_doubt(now_s):
+                self._deadline_s = 0.0  # no grace outlasts the lease
+            return self._board.look_in_s(now_s)
         if not self._board.in_doubt(now_s):
             send(self._held, signal.SIGCONT)
             self._held = []

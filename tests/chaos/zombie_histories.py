@@ -92,11 +92,11 @@ def a_step_long_after_the_loss_was_heard(script: Script) -> None:
     finish(script)
 
 
-def a_child_that_outlives_the_loss_and_its_grace(script: Script) -> None:
+def a_child_that_outlives_the_loss(script: Script) -> None:
     begin(script, "child")
     take(script)
     script.say("renew", epoch=5, now=script.now, text="lost")
-    script.at += 3 * SEC
+    script.at += SEC
     end(script, 1)
     finish(script)
 
@@ -147,11 +147,10 @@ def taken_by_force_from_a_node_that_was_stopped_for_less_than_its_lease(script: 
     finish(script)
 
 
-def a_child_that_ignores_sigterm_within_its_grace(script: Script) -> None:
+def a_child_that_ends_before_word_has_got_around(script: Script) -> None:
     begin(script, "brood")
     take(script)
     script.say("renew", epoch=5, now=script.now, text="lost")
-    script.at += SEC
     end(script, 1)
     finish(script)
 
@@ -194,7 +193,7 @@ GOOD_ZOMBIES: tuple[Callable[[Script], None], ...] = (
     a_node_that_is_cut_off,
     children_of_a_node_that_is_cut_off,
     taken_by_force_from_a_node_that_was_stopped_for_less_than_its_lease,
-    a_child_that_ignores_sigterm_within_its_grace,
+    a_child_that_ends_before_word_has_got_around,
     a_node_that_was_stopped_when_it_had_just_heard,
     lost_after_it_had_gone_on,
     done_by_its_second_claim_on_one_node,
@@ -207,6 +206,6 @@ BAD_ZOMBIES: dict[str, tuple[Callable[[Script], None], ...]] = {
         a_child_that_ends_while_its_node_stands_still,
         a_child_that_goes_on_after_its_node_stood_still,
         a_step_long_after_the_loss_was_heard,
-        a_child_that_outlives_the_loss_and_its_grace,
+        a_child_that_outlives_the_loss,
     ),
 }

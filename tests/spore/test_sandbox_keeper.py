@@ -141,6 +141,18 @@ def test_who_is_told_to_end_while_held_is_killed_where_it_stands(script: Script)
     assert script(f"keep(lose_lease, 3600.0, {told}, board)") == f"{int(signal.SIGKILL)} False"
 
 
+def test_a_grace_ends_with_the_lease(script: Script) -> None:
+    code = """
+def die_later(ours):
+    board.renew(now_s())
+    ours.close()
+
+keep(ignore, 3600.0, die_later, board)
+print(board.in_doubt(now_s()))
+"""
+    assert script(code) == f"{int(signal.SIGKILL)} False\nTrue"
+
+
 def test_a_spore_that_stands_still_for_too_long_loses_its_children_and_their_end_says_why(script: Script) -> None:
     assert script("sandbox_keeper.HELD_MAX_S = 0.2\nkeep(lose_lease, 3600.0, board=board)") == f"{HELD_EXIT << 8} False"
 
