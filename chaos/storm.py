@@ -35,6 +35,8 @@ CALLERS = 2
 # In calm something must end at least so often.
 STANDSTILL_S = 60.0
 POLL_S = 0.05
+# What is rare is there once, or once in so many tasks of a caller.
+RARE_PER_TASKS = 4_000
 # Long enough that nothing is forgotten before the last look.
 KEEPS = {
     "HIVE_RESULT_TTL": "864000",
@@ -191,7 +193,8 @@ class Storm:
         scenario, scale = self.scenario, self.scale
         tasks = max(round(scale.tasks * scenario.share / CALLERS), 1)
         seed = scale.seed + scenario.name
-        return Plan(f"c{number}", seed, tasks, self.seconds * 0.9, USUAL | scenario.mix, scenario.rare)
+        rare = {name: count * max(tasks // RARE_PER_TASKS, 1) for name, count in scenario.rare.items()}
+        return Plan(f"c{number}", seed, tasks, self.seconds * 0.9, USUAL | scenario.mix, rare)
 
     async def _callers(self) -> None:
         """Who dies in the middle begins anew."""
