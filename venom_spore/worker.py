@@ -307,8 +307,7 @@ class Worker:
 
     def _on_beat(self, beat: Beat) -> None:
         self._beaten.set()
-        # Redis' clock may have been set, or drift; what is judged by it here follows.
-        self.hive.ahead_ms = self._keeper.ahead_ms
+        self.hive.ahead_ms = self._keeper.ahead_ms  # Redis' clock may drift, or be set
         if beat.alive:
             if beat.partition == 0 and beat.budget != self._pace.budget:
                 self._pace.budget = beat.budget

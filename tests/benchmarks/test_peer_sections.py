@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from benchmarks import peers_drain, recovery
 from benchmarks.lab import Drained
 from benchmarks.peers.catalogue import HIVE, PEERS
@@ -11,6 +13,13 @@ from benchmarks.peers.peer import OURS, Peer
 from benchmarks.peers.trial import Health, Recovery
 from benchmarks.recovery import HEAD
 from benchmarks.section import Section
+
+
+@pytest.fixture(autouse=True)
+def _no_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asking a peer for its version would install it."""
+    monkeypatch.setattr(Peer, "versions", lambda one: f"{one.folder} 1.0")
+
 
 SAVED, NEVER = Recovery(1.25, 1, 1), Recovery(None)
 PATIENCE_S = 400.0
