@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +19,10 @@ from venom_core.config import Settings
 from venom_core.infrastructure.embedded import EmbeddedServer, ServerOptions, ensure_server
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.redis_link import RedisLink
+
+# A shell's background job ignores Ctrl-C, and what it starts would too: half of the suite is one (scripts/test).
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 OURS = ("HIVE_", "REDIS_", "NEXUS_", "VENOM_", "ENABLE_HIVE")
 
