@@ -32,7 +32,6 @@ TASKS_PER_S = 400
 def main() -> int:
     """The command; 1 if a rule was broken."""
     chosen = _parse()
-    logging.getLogger("venom").setLevel(logging.ERROR)  # the nodes log for themselves; this process only looks on
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process of a storm is left behind
     if chosen.figures:
         figures.show(chosen.figures)
@@ -112,4 +111,5 @@ def _parse() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    logging.getLogger("venom").setLevel(logging.ERROR)  # the nodes log for themselves; this process only looks on
     sys.exit(main())
