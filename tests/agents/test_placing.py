@@ -119,8 +119,12 @@ async def test_a_spore_that_returns_with_less_runs_nothing_it_was_given_before(
         task_id = await broker.enqueue_task("where", requirements={"tags": "gpu"})
         await until_so(lambda: _given(broker, 1))
         await foreman.stop()
+
+    async def given_back() -> bool:
+        return (await broker.explain(task_id)).reason == "no_fit"
+
     async with running(skills, fast, "a"):
-        assert (await broker.explain(task_id)).reason == "no_fit"
+        await until_so(given_back)
         assert await broker.hive.placement.given() == {}
         async with running(skills, fast, "b", tags=("gpu",)), foreman_of(broker):
             assert (await ended(broker, task_id)).result == "b"
