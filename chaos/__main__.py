@@ -19,7 +19,7 @@ from chaos.scenarios import SCENARIOS
 from chaos.storm import Scale, Scenario, storm
 from chaos.together import run_together
 
-SHORT_TASKS, SHORT_S = 1_500, 3.0
+SHORT_TASKS, SHORT_S = 1_200, 3.0
 # A million tasks in all storms together.
 LONG_TASKS, LONG_S = 40_000, 30.0
 PATIENCE_LONG = 12.0
