@@ -117,11 +117,15 @@ def section_of(rows: Sequence[Row]) -> Section:
             "held": asdict(row.held) if row.held else None,
         }
     section.notes.append("How each finds the task of a dead worker:")
-    section.notes.append("\n".join(f"- **{peer.title}** ({peer.versions()}): {peer.how}." for peer in (HIVE, *PEERS)))
+    section.notes.append("\n".join(f"- **{peer.title}** ({peer.versions()}): {peer.how}." for peer in _peers(rows)))
     for row, limit_s, words in zip(rows[: len(HIVE.modes)], LIMITS_S, ("default", "fast profile"), strict=True):
         longest_s = _middle_and_longest(row)[1]
         section.promises.append(Promise(f"recovery after SIGKILL, {words}, longest", limit_s, longest_s, "s"))
     return section
+
+
+def _peers(rows: Sequence[Row]) -> list[Peer]:
+    return list({row.peer.title: row.peer for row in rows}.values())
 
 
 def _middle_and_longest(row: Row) -> tuple[float, float]:
