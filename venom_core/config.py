@@ -7,11 +7,8 @@ upper case (`SETTINGS.NEXUS_SHARED_TOKEN`) works too. An empty value counts as n
 
 from __future__ import annotations
 
-import difflib
-import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from ipaddress import ip_network
@@ -24,19 +21,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from pydantic_settings.sources import EnvSettingsSource
 
 from venom_core.errors import InvalidSetting
-
-log = logging.getLogger("venom.config")
+from venom_core.setting_names import judge_names, nearest
 
 TOKEN_CHARACTERS_MIN = 32
 LEASE_PER_HEARTBEAT_MIN = 3
 FAST_PROFILE = {"hive_heartbeat_interval": 0.3, "hive_lease": 1.2}
 _YEAR_S = 31_536_000
 _MIB = 1024 * 1024
-# What Kubernetes injects for a service that happens to be called hive-…: not a setting, nobody's mistake.
-_SERVICE_LINK = re.compile(
-    r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$", re.IGNORECASE
-)
-_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -178,6 +169,33 @@ class Settings(BaseSettings):
     )
     """Built-in skills that the model may use, with commas between them; `none` for none."""
 
+    hive_api_host: Annotated[str, StringConstraints(min_length=1, max_length=255), Allowed("an address")] = "127.0.0.1"
+    """Address of this machine on which a Nexus serves HTTP, where HIVE_API_PORT is given."""
+    hive_api_port: Annotated[int, Field(ge=0, le=65535), Allowed("a port from 1 to 65535, or 0 for none")] = 0
+    """Port on which a Nexus serves HTTP (signed updates), 1 to 65535; 0 serves nothing."""
+    hive_audit_file: Annotated[str, StringConstraints(max_length=4096), Allowed("a path")] = ""
+    """File of this process's hash-chained audit; none is kept when empty. A launcher keeps one in its folder."""
+    hive_ota_home: Annotated[str, StringConstraints(min_length=1, max_length=4096), Allowed("a path")] = "./.venom/ota"
+    """Folder of whoever releases updates: packages, keys and the signed repository that a Nexus serves."""
+    hive_ota_passphrase: SecretStr | None = None
+    """Passphrase of the offline keys in that folder; asked for on a terminal when not given."""
+    hive_ota_url: Annotated[str, StringConstraints(max_length=2048), Allowed("an address such as https://host")] = ""
+    """Address under which Spores reach the Nexus that serves updates; named in the hints that are broadcast."""
+    hive_ota_allowed_hosts: Annotated[
+        str, StringConstraints(max_length=2048), Allowed("host names with commas between them")
+    ] = ""
+    """Hosts, besides the one a Spore has joined, that the address of a package in a hint may name."""
+    hive_ota_interval: Annotated[float, *_number("seconds from 0 to a year", ge=0, le=_YEAR_S)] = 3600.0
+    """Seconds between two updates that one Spore accepts, 0 to a year; going back is always allowed."""
+    hive_ota_poll: Annotated[float, *_number("seconds from 1 to a year", ge=1, le=_YEAR_S)] = 3600.0
+    """Seconds after which a Spore looks for an update that nobody told it of, 1 to a year, give or take a fifth."""
+    hive_ota_probation: Annotated[float, *_number("seconds from 0 to a day", ge=0, le=86_400)] = 30.0
+    """Seconds for which a new release must stay healthy before it is kept, 0 to a day."""
+    hive_ota_package_bytes_max: Annotated[
+        int, Field(ge=1, le=4096 * _MIB), Allowed("bytes, from 1 to 4294967296 (4 GiB)")
+    ] = 256 * _MIB
+    """Bytes of one package or wheel, and four times as many unpacked; at most 4 GiB."""
+
     nexus_shared_token: SecretStr | None = None
     """Secret that authenticates envelopes, orders and results, at least 32 characters; off when not given."""
     nexus_shared_token_previous: SecretStr | None = None
@@ -194,7 +212,7 @@ class Settings(BaseSettings):
         """
         for name in overrides:
             if name not in cls.model_fields:
-                raise InvalidSetting(f"There is no setting {name!r}{_nearest(name, cls.model_fields)}.")
+                raise InvalidSetting(f"There is no setting {name!r}{nearest(name, cls.model_fields)}.")
         try:
             return cls(**overrides)
         except ValidationError as error:
@@ -215,14 +233,14 @@ class Settings(BaseSettings):
         """The order of precedence; every name in the environment and in `.env` is looked at on the way."""
         for source in (env_settings, dotenv_settings):
             assert isinstance(source, EnvSettingsSource)
-            _judge_names(source.env_vars, settings_cls.model_fields)
+            judge_names(source.env_vars, settings_cls.model_fields)
         return init_settings, env_settings, dotenv_settings
 
     def __getattr__(self, name: str) -> Any:
         """The documents' upper case: `SETTINGS.NEXUS_SHARED_TOKEN`."""
         if name.isupper() and name.lower() in type(self).model_fields:
             return getattr(self, name.lower())
-        raise AttributeError(f"Settings has no {name!r}{_nearest(name, type(self).model_fields)}")
+        raise AttributeError(f"Settings has no {name!r}{nearest(name, type(self).model_fields)}")
 
     def store_url(self) -> str:
         """REDIS_URL, or the same put together from the parts; it holds the password, so do not log it."""
@@ -350,46 +368,3 @@ def _sentence(detail: ErrorDetails) -> str:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def _nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """` (did you mean X?)`, or nothing; a common prefix does not count as likeness."""
-    found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=cutoff)
-    if not found:
-        return ""
-    return f" (did you mean {found[0].upper() if name.isupper() else found[0]}?)"
-
-
-def _judge_names(given: Mapping[str, str | None], known: Iterable[str]) -> None:
-    """Refuse an unknown HIVE_ name; warn of one that looks like a REDIS_ setting of ours but is none."""
-    fields = set(known)
-    for name, value in given.items():
-        lower = name.lower()
-        if lower in fields or _SERVICE_LINK.search(lower) or _SERVICE_ADDRESS.match(value or ""):
-            continue
-        if lower.startswith("hive_"):
-            _refuse(name.upper(), fields)
-        elif lower.startswith("redis_"):
-            _warn_of_near_miss(name.upper(), frozenset(fields))
-
-
-def _suffix_match(name: str, prefix: str, fields: Iterable[str]) -> str:
-    """The setting whose name without the prefix is most like this one's; empty if none is."""
-    suffixes = {field.removeprefix(prefix): field for field in fields if field.startswith(prefix)}
-    found = difflib.get_close_matches(name.lower().removeprefix(prefix), list(suffixes), n=1)
-    return suffixes[found[0]].upper() if found else ""
-
-
-def _refuse(name: str, fields: Iterable[str]) -> None:
-    nearest = _suffix_match(name, "hive_", fields)
-    advice = (
-        f"did you mean {nearest}?" if nearest else "remove it or see docs/configuration.md for the names there are."
-    )
-    raise InvalidSetting(f"There is no setting {name}; {advice}")
-
-
-@cache
-def _warn_of_near_miss(name: str, fields: frozenset[str]) -> None:
-    """Once a process and name: other programs own REDIS_ names too, so it is no error."""
-    if nearest := _suffix_match(name, "redis_", fields):
-        log.warning("%s is set but not a setting of this hive; if it is meant for it, call it %s.", name, nearest)

@@ -14,7 +14,7 @@ from tests.cli.conftest import Venom
 from tests.hives import FAST, ShiftedClock, altered, running, until_so
 from tests.processes import spore
 from tests.servers import PrivateServer, free_port
-from venom_core import __version__, config
+from venom_core import __version__, setting_names
 from venom_core.commands import doctor as module
 from venom_core.commands.findings import Finding
 from venom_core.config import Settings
@@ -77,7 +77,7 @@ def test_a_setting_that_is_wrong_is_the_only_finding(venom: Venom, monkeypatch: 
 
 def test_a_near_miss_is_found_here_and_said_by_every_command(venom: Venom, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_PASWORD", "x")
-    config._warn_of_near_miss.cache_clear()
+    setting_names._warn_of_near_miss.cache_clear()
     findings, _ = found(venom)
     assert "call it REDIS_PASSWORD" in findings["settings"]["found"]
 

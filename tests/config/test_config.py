@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from venom_core import config
+from venom_core import config, setting_names
 from venom_core.config import Allowed, Settings
 from venom_core.errors import InvalidSetting
 
@@ -76,7 +76,7 @@ def test_a_wrong_value_is_one_sentence_with_name_value_and_what_is_allowed(
 
 def test_every_public_setting_says_what_it_is_and_what_it_may_be() -> None:
     free_text = {"redis_url", "redis_username", "redis_password", "venom_redis_server"}
-    tokens = {"hive_llm_api_key", "nexus_shared_token", "nexus_shared_token_previous"}
+    tokens = {"hive_llm_api_key", "hive_ota_passphrase", "nexus_shared_token", "nexus_shared_token_previous"}
     tree = ast.parse(inspect.getsource(Settings)).body[0]
     assert isinstance(tree, ast.ClassDef)
     documented = {
@@ -267,7 +267,7 @@ def test_what_kubernetes_injects_for_a_service_called_hive_is_no_setting(monkeyp
 def test_a_near_miss_of_a_redis_name_is_warned_about_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config._warn_of_near_miss.cache_clear()
+    setting_names._warn_of_near_miss.cache_clear()
     monkeypatch.setenv("REDIS_PASS", "hunter2")
     monkeypatch.setenv("REDIS_OM_THING", "not ours")
     with caplog.at_level(logging.WARNING, logger="venom.config"):

@@ -40,7 +40,7 @@ def docstrings() -> dict[str, str]:
 
 
 def _shown(default: Any) -> str:
-    if default is None or default is PydanticUndefined or isinstance(default, SecretStr):
+    if default in (None, "", PydanticUndefined) or isinstance(default, SecretStr):
         return "not set"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"

@@ -18,6 +18,7 @@ FLOORS: dict[str, int] = {
     "venom_core.daemon": 2,
     "venom_core.domain": 1,
     "venom_core.ota": 1,
+    "venom_core.setting_names": 0,
     "venom_core.config": 1,
     "venom_core.infrastructure": 2,
     "venom_core.health": 3,

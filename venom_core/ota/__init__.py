@@ -1,0 +1,1 @@
+"""Signed updates: what a release is, how it is packed, and who is believed."""
