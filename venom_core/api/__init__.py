@@ -1,0 +1,1 @@
+"""What a Nexus serves over HTTP: signed updates, and whatever a control plane adds."""

@@ -1,0 +1,90 @@
+"""uvicorn inside a process that has an event loop, signals and logs of its own: it takes none of the three."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Generator
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from venom_core.api.app import make_app
+from venom_core.config import Settings
+from venom_core.errors import InvalidSetting
+
+log = logging.getLogger("venom.api")
+
+CONNECTIONS_MAX = 512
+"""Connections at once; one more is answered 503."""
+REQUEST_HEAD_BYTES_MAX = 16_384
+KEEP_OPEN_S = 15
+LEAVE_S = 2
+"""Seconds that answers under way have when it stops."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's own would take the signals that stop a Nexus."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class HttpServer:
+    """An application served on one address while the block lasts; `ended` is done if it fails before."""
+
+    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
+        self._host, self._port = host, port
+        config = uvicorn.Config(
+            app, http="h11", ws="none", lifespan="off", loop="none", log_config=None, access_log=False,
+            server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS_MAX, timeout_keep_alive=KEEP_OPEN_S,
+            timeout_graceful_shutdown=LEAVE_S, h11_max_incomplete_event_size=REQUEST_HEAD_BYTES_MAX,
+        )  # fmt: skip
+        self._server = _Server(config)
+        self._socket: socket.socket | None = None
+        self.ended: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; with 0 asked for, the one that was free."""
+        return int(self._socket.getsockname()[1]) if self._socket is not None else self._port
+
+    async def __aenter__(self) -> Self:
+        """Listen; `InvalidSetting` if the address cannot be listened on."""
+        self._socket = await asyncio.to_thread(_listen, self._host, self._port)
+        self.ended = asyncio.create_task(self._server.serve(sockets=[self._socket]), name="http")
+        log.info("serving HTTP on %s port %d", self._host, self.port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop listening, let answers under way end for `LEAVE_S`, then cut them off."""
+        assert self.ended is not None
+        assert self._socket is not None
+        self._server.should_exit = True
+        try:
+            await self.ended
+        finally:
+            self._socket.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=CONNECTIONS_MAX)
+    except (OSError, UnicodeError) as fault:
+        raise InvalidSetting(
+            f"HTTP cannot be served on {host} port {port} ({fault}); set HIVE_API_HOST to an address of this machine "
+            "and HIVE_API_PORT to a port that is free"
+        ) from None
+
+
+def nexus_server(settings: Settings) -> HttpServer:
+    """What a Nexus with these settings serves, on its HIVE_API_HOST and HIVE_API_PORT."""
+    return HttpServer(make_app(settings), settings.hive_api_host, settings.hive_api_port)
