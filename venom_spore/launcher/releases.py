@@ -1,0 +1,156 @@
+"""Releases on the disk: complete or worthless, `current` switched by one rename, old ones removed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from venom_spore.launcher.layout import LOCAL_FAULT, LauncherFault, Layout
+from venom_spore.launcher.state import replace_file, sync_folder
+
+BASE = "0-base"
+COMPLETE = "COMPLETE"
+MANIFEST = "manifest.json"
+HASH_CHARS = 12
+SMALL_FILE_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Complete:
+    """What a complete release says of itself: its version and the interpreter that runs it."""
+
+    version: str
+    python: str
+
+
+def release_name(version: str, sha256: str) -> str:
+    """The folder of a release: its version and the first digits of its package's hash."""
+    return f"{version}-{sha256[:HASH_CHARS]}"
+
+
+def write_complete(release: Path, version: str, python: str) -> None:
+    """Say that all of a release is on the disk: the last thing done to it, when everything in it is synced."""
+    content = json.dumps({"version": version, "python": python}).encode() + b"\n"
+    replace_file(release / COMPLETE, content)
+
+
+def read_complete(release: Path) -> Complete | None:
+    """What a release says of itself, or None if it is not complete."""
+    try:
+        found = json.loads(_small(release / COMPLETE))
+        version, python = found["version"], found["python"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not (isinstance(version, str) and version and isinstance(python, str) and python):
+        return None
+    return Complete(version, python)
+
+
+def read_check(release: Path) -> str:
+    """`module:function` of the release's own check, or "" if it has none."""
+    try:
+        found = json.loads(_small(release / MANIFEST))
+        check = found["check"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return ""
+    return check if isinstance(check, str) else ""
+
+
+def _small(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(SMALL_FILE_BYTES_MAX)
+
+
+def sync_tree(folder: Path) -> None:
+    """Make every file below a folder survive a power failure; links are not followed."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            path = Path(place) / name
+            if not path.is_symlink():
+                _sync_file(path)
+        sync_folder(Path(place))
+
+
+def _sync_file(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Releases:
+    """The releases of one home folder."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def current(self) -> str:
+        """The release that `current` leads to, or "" if there is none or it is somebody else's link."""
+        try:
+            target = self._layout.current.readlink()
+        except OSError:
+            return ""
+        ours = len(target.parts) == 2 and target.parts[0] == self._layout.releases.name and target.name != ".."
+        return target.name if ours else ""
+
+    def is_complete(self, name: str) -> bool:
+        """Whether this release can be run."""
+        return self.complete(name) is not None
+
+    def complete(self, name: str) -> Complete | None:
+        """What this release says of itself, or None if it is not there or not complete."""
+        return read_complete(self._layout.release(name)) if name else None
+
+    def make_base(self, python: str) -> None:
+        """Make what was installed by hand a release like any other; again after it has moved."""
+        base = self._layout.release(BASE)
+        known = read_complete(base)
+        if known is not None and known.python == python:
+            return
+        if not base.is_dir():
+            base.mkdir(0o700)
+            sync_folder(self._layout.releases)
+        write_complete(base, "0", python)
+
+    def switch(self, name: str) -> None:
+        """Let `current` lead to a release, from one moment to the next; `LauncherFault` if it is not complete."""
+        if not self.is_complete(name):
+            raise LauncherFault(LOCAL_FAULT, f"release {name!r:.80} is not complete")
+        if self.current() == name:
+            return
+        made = self._layout.home / "current.new"
+        made.unlink(missing_ok=True)
+        made.symlink_to(Path(self._layout.releases.name) / name)
+        made.replace(self._layout.current)
+        sync_folder(self._layout.home)
+
+    def collect(self, keep: Iterable[str]) -> list[str]:
+        """Remove all releases but these, what `current` leads to and the base; the names of those removed.
+
+        A release stops being complete before its first file goes, so that nobody ever runs half of one.
+        """
+        kept = {*keep, self.current(), BASE}
+        gone = []
+        for entry in sorted(self._layout.releases.iterdir()):
+            if entry.name not in kept:
+                self.remove(entry.name)
+                gone.append(entry.name)
+        return gone
+
+    def remove(self, name: str) -> None:
+        """Remove one release, or what there is of it."""
+        folder = self._layout.release(name)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            (folder / COMPLETE).unlink()
+            sync_folder(folder)
+        if folder.is_symlink() or not folder.is_dir():
+            folder.unlink()
+        else:
+            shutil.rmtree(folder)
+        sync_folder(self._layout.releases)
