@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import logging
 import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from venom_core import __version__
 from venom_core.agents.crew import Crew
@@ -20,7 +22,7 @@ from venom_core.clock import Clock
 from venom_core.config import Settings
 from venom_core.daemon import prepare
 from venom_core.domain.node import NodeLoad, NodeProfile, check_name
-from venom_core.errors import LeaseLost, StoreError, VenomError
+from venom_core.errors import LeaseLost, MissingExtra, StoreError, VenomError
 from venom_core.event_loop import end_tasks, run
 from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
@@ -65,13 +67,15 @@ class Nexus:
         """
         hive = self.hive = await Hive.connect(self.settings, self._clock)
         try:
-            await self._serve(hive)
+            async with _http(self.settings) as http:
+                await self._serve(hive, *http)
         finally:
             await hive.close()
         if self._fault is not None:
             raise self._fault
 
-    async def _serve(self, hive: Hive) -> None:
+    async def _serve(self, hive: Hive, *beside: asyncio.Task[None]) -> None:
+        """Join, and serve until told to stop or until something ends that should not, also of what runs `beside`."""
         chores = self._chores = Chores(hive)
         crew = Crew(hive, self.name, self.settings.hive_zombie_task_timeout)
         profile = NodeProfile(
@@ -83,7 +87,7 @@ class Nexus:
         log.info("%s is up", self.name)
         tasks = [asyncio.create_task(crew.run()), asyncio.create_task(self._rejoin(keeper))]
         stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([*tasks, *beside, stopped], return_when=asyncio.FIRST_COMPLETED)
         await end_tasks(*tasks, stopped)
         await chores.end()
         faults = [task.exception() for task in tasks if not task.cancelled()]
@@ -126,6 +130,20 @@ class Nexus:
             log.warning("left without saying goodbye: %s", fault)
         finally:
             await keeper.halt()
+
+
+@asynccontextmanager
+async def _http(settings: Settings) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """HTTP on HIVE_API_PORT while the block lasts, where one is given; the task that serves it."""
+    if not settings.hive_api_port:
+        yield []
+        return
+    try:
+        serving = importlib.import_module("venom_core.api.serving")
+    except ImportError:
+        raise MissingExtra("HIVE_API_PORT needs packages that are missing: pip install 'venom-hive[ota]'") from None
+    async with serving.nexus_server(settings) as server:
+        yield [server.ended]
 
 
 async def serve(nexus: Nexus) -> None:

@@ -32,7 +32,7 @@ def repository(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def server(repository: Path) -> AsyncIterator[HttpServer]:
+async def http(repository: Path) -> AsyncIterator[HttpServer]:
     """uvicorn in the loop of the test, on a free port."""
     settings = Settings.load(hive_ota_home=str(repository.parent))
     async with HttpServer(make_app(settings), "127.0.0.1", 0) as running:
@@ -40,6 +40,6 @@ async def server(repository: Path) -> AsyncIterator[HttpServer]:
 
 
 @pytest.fixture
-async def client(server: HttpServer) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}", trust_env=False) as opened:
+async def client(http: HttpServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{http.port}", trust_env=False) as opened:
         yield opened

@@ -55,9 +55,9 @@ async def test_an_address_that_is_not_ours_is_one_sentence(host: str) -> None:
         await HttpServer(make_app(Settings.load()), host, 0).__aenter__()
 
 
-async def test_a_port_that_is_taken_is_one_sentence(server: HttpServer) -> None:
+async def test_a_port_that_is_taken_is_one_sentence(http: HttpServer) -> None:
     with pytest.raises(InvalidSetting, match="HIVE_API_PORT to a port that is free"):
-        await HttpServer(make_app(Settings.load()), "127.0.0.1", server.port).__aenter__()
+        await HttpServer(make_app(Settings.load()), "127.0.0.1", http.port).__aenter__()
 
 
 async def test_it_ends_while_a_client_reads_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,8 +72,8 @@ async def test_it_ends_while_a_client_reads_nothing(repository: Path, monkeypatc
     writer.transport.abort()
 
 
-async def test_a_head_of_a_request_that_never_ends_is_cut_off(server: HttpServer) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+async def test_a_head_of_a_request_that_never_ends_is_cut_off(http: HttpServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
     writer.write(b"GET / HTTP/1.1\r\nx: " + b"a" * 100_000)
     answer = await asyncio.wait_for(reader.read(), 20)
     assert answer.startswith(b"HTTP/1.1 400")

@@ -48,13 +48,13 @@ async def test_metadata_and_targets_are_served_by_their_names(client: httpx.Asyn
         f"/ota/targets/keys/{HASH}.a.pem", f"/ota/targets/packages/{HASH}.folder", "/ota/metadata/١.root.json",
     ],
 )  # fmt: skip
-async def test_everything_else_is_404_and_says_nothing(path: str, server: HttpServer, repository: Path) -> None:
+async def test_everything_else_is_404_and_says_nothing(path: str, http: HttpServer, repository: Path) -> None:
     """Asked over a bare connection: every library for HTTP tidies a path up first."""
     (repository / "metadata" / ".timestamp.json.tmp").write_text("{}")
     (repository / "targets" / "packages" / f"{HASH}.folder").mkdir()
     (repository / "targets" / "keys").mkdir()
     (repository / "targets" / "keys" / f"{HASH}.a.pem").write_text("secret")
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
     writer.write(b"GET %b HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % quote(path, safe="/%!+").encode())
     answer = await reader.read()
     writer.close()
@@ -143,12 +143,12 @@ def _open_files() -> set[str]:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed by Linux only")
 async def test_the_file_is_closed_when_nobody_reads_any_more(
-    client: httpx.AsyncClient, server: HttpServer, repository: Path, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, http: HttpServer, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     big = repository / "targets" / "packages" / f"{HASH}.big.zip"
     big.write_bytes(bytes(30_000_000))
     path = f"/ota/targets/packages/{HASH}.big.zip"
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
     writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
     await reader.readline()
     await until(lambda: str(big) in _open_files())
@@ -156,7 +156,7 @@ async def test_the_file_is_closed_when_nobody_reads_any_more(
     await until(lambda: str(big) not in _open_files())
     # One who stays and reads nothing has its time.
     monkeypatch.setattr(served_file, "TRANSFER_S_MAX", 0.2)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", http.port)
     writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
     await until(lambda: str(big) in _open_files())
     await until(lambda: str(big) not in _open_files())
