@@ -1,0 +1,76 @@
+"""Programs that building an environment runs: nothing of ours in their surroundings, a time limit, a bounded answer."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from venom_core.clock import Clock
+
+SAID_BYTES_MAX = 8192
+"""Bytes kept of what a program says, the last ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a program ended: its exit code (None if it was killed for its time), and the last of what it said."""
+
+    code: int | None
+    said: str
+
+    @property
+    def last_line(self) -> str:
+        """The last line that says anything, at most 300 characters."""
+        lines = [line.strip() for line in self.said.splitlines() if line.strip()]
+        return lines[-1][:300] if lines else "it said nothing"
+
+
+def run(command: Sequence[str | Path], *, scratch: Path, limit_s: float) -> Ended:
+    """Runs a program to its end, in the folder `scratch`; it and its own are killed after `limit_s` seconds.
+
+    It gets no variable of ours: no proxies, no `PIP_*`, `UV_*` or `PYTHON*`, no secrets. Raises `OSError` if it cannot
+    be started.
+    """
+    clock = Clock()
+    ends_s = clock.monotonic_s() + limit_s
+    with subprocess.Popen(  # noqa: S603 - interpreters and installers that this package names itself
+        [str(word) for word in command],
+        cwd=scratch,
+        env=_surroundings(scratch),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    ) as child:
+        said = b""
+        try:
+            assert child.stdout is not None
+            said, told_all = _listen(child.stdout.fileno(), clock, ends_s)
+            code = child.wait(max(0.0, ends_s - clock.monotonic_s())) if told_all else None
+        except subprocess.TimeoutExpired:
+            code = None
+        finally:
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+    return Ended(code, said.decode(errors="replace"))
+
+
+def _surroundings(scratch: Path) -> dict[str, str]:
+    return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(scratch), "TMPDIR": str(scratch)}
+
+
+def _listen(handle: int, clock: Clock, ends_s: float) -> tuple[bytes, bool]:
+    """The last of what is said, and whether the end of it came in time."""
+    said = b""
+    while (left_s := ends_s - clock.monotonic_s()) > 0:
+        if select.select([handle], [], [], left_s)[0]:
+            piece = os.read(handle, 1 << 16)
+            if not piece:
+                return said, True
+            said = (said + piece)[-SAID_BYTES_MAX:]
+    return said, False

@@ -1,0 +1,160 @@
+"""The environment of one release: an interpreter of its own, its wheels, and behind them what was installed by hand.
+
+It is built where it stays: the programs in an environment carry its path, it cannot be moved. What comes first on the
+release's path: its wheels, its `app/`, then the base environment. So a release may bring a few files or everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from venom_core.ota.children import Ended, run
+from venom_core.ota.durable import local_faults, sync_tree
+from venom_core.ota.refusal import Code, UpdateRefused
+from venom_core.ota.wheels import Wheel
+
+VENV = "venv"
+APP = "app"
+SCRATCH = ".building"
+PATHS_FILE = "venom_release.pth"
+VENV_LIMIT_S = 120.0
+INSTALL_LIMIT_S = 600.0
+UV_ANSWERS_S = 20.0
+SMOKE_LIMIT_S = 60.0
+WORKER = "venom_spore.main"
+_SMOKE = """
+import importlib, sys
+for place in sys.argv[1:]:
+    module, _, name = place.partition(":")
+    found = importlib.import_module(module)
+    if name and not callable(getattr(found, name, None)):
+        sys.exit(f"{place} is not a function")
+"""
+
+
+def build(release: Path, wheels: Sequence[Wheel], base_site: Path | None, *, limit_s: float = INSTALL_LIMIT_S) -> Path:
+    """Makes `<release>/venv` with these checked wheels installed, offline; gives the path of its interpreter.
+
+    `release` is the release's final folder, with its `app/`. `base_site`: site-packages that all releases share, read
+    as Python reads its own, so that editable installs work; none for a release that stands alone. `limit_s`: seconds
+    for the installer. All of `release` is on the disk when this returns.
+    Raises `UpdateRefused` LOCAL_FAULT, NO_SPACE, WRONG_HASH, DOES_NOT_START; what was made is then removed.
+    """
+    venv, scratch = release / VENV, release / SCRATCH
+    with local_faults("building the environment"):
+        scratch.mkdir(mode=0o700)
+        try:
+            _make_venv(venv, scratch)
+            if wheels:
+                _install(venv, _staged(wheels, scratch), scratch, limit_s)
+            _write_paths(venv, release / APP, base_site)
+        except BaseException:
+            shutil.rmtree(venv, ignore_errors=True)
+            raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        sync_tree(release)
+    return interpreter(release)
+
+
+def interpreter(release: Path) -> Path:
+    """The Python of a release."""
+    return release / VENV / "bin" / "python"
+
+
+def base_site_packages() -> Path:
+    """Where this very process's packages are: what a launcher hands to `build` as its base."""
+    return Path(sysconfig.get_path("purelib"))
+
+
+def smoke(
+    release: Path, check: str = "", *, modules: Sequence[str] = (WORKER,), limit_s: float = SMOKE_LIMIT_S
+) -> None:
+    """Imports the worker, and the module of `check` (`module:function`), with the release's own interpreter.
+
+    In a child without any of our variables, so that code that fails on import is found before it runs anything.
+    Raises `UpdateRefused` DOES_NOT_START, LOCAL_FAULT, NO_SPACE.
+    """
+    scratch = release / SCRATCH
+    with local_faults("trying the release"):
+        scratch.mkdir(mode=0o700)
+        try:
+            places = [*modules, *([check] if check else [])]
+            ended = run([interpreter(release), "-I", "-B", "-c", _SMOKE, *places], scratch=scratch, limit_s=limit_s)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    _judge(ended, "importing it", Code.DOES_NOT_START, limit_s)
+
+
+def _make_venv(venv: Path, scratch: Path) -> None:
+    ended = run([sys.executable, "-I", "-m", "venv", "--without-pip", venv], scratch=scratch, limit_s=VENV_LIMIT_S)
+    _judge(ended, "making its environment (python -m venv)", Code.LOCAL_FAULT, VENV_LIMIT_S)
+
+
+def _staged(wheels: Sequence[Wheel], scratch: Path) -> list[Path]:
+    """Copies under their real names, hashed once more: what the installer opens is what was checked."""
+    staged = []
+    for wheel in wheels:
+        copy = scratch / wheel.locked.file
+        shutil.copyfile(wheel.path, copy)
+        with copy.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != wheel.locked.sha256:
+            raise UpdateRefused(Code.WRONG_HASH, f"{copy.name} has changed since it was checked; fetch it anew")
+        staged.append(copy)
+    return staged
+
+
+def _install(venv: Path, files: Sequence[Path], scratch: Path, limit_s: float) -> None:
+    command = _installer(venv / "bin" / "python", scratch)
+    ended = run([*command, *files], scratch=scratch, limit_s=limit_s)
+    _judge(ended, "installing its wheels", Code.LOCAL_FAULT, limit_s)
+
+
+def _installer(python: Path, scratch: Path) -> list[str | Path]:
+    """uv if there is one that runs, else the pip of this environment."""
+    uv = shutil.which("uv", path=sysconfig.get_path("scripts")) or shutil.which("uv")
+    if uv is not None and run([uv, "--version"], scratch=scratch, limit_s=UV_ANSWERS_S).code == 0:
+        return uv_command(uv, python)
+    if importlib.util.find_spec("pip") is not None:
+        return pip_command(python)
+    said = "there is neither uv nor pip to install the release's wheels; install one of them beside venom-hive"
+    raise UpdateRefused(Code.LOCAL_FAULT, said)
+
+
+def uv_command(uv: str, python: Path) -> list[str | Path]:
+    """uv, held to the files it is given: no configuration, no network, no cache, nothing built."""
+    switches = ("--no-config", "--offline", "--no-cache", "--no-deps", "--no-index", "--no-build", "--link-mode=copy")
+    return [uv, "pip", "install", *switches, "--python", python]
+
+
+def pip_command(python: Path) -> list[str | Path]:
+    """pip, held likewise; it is this environment's pip that installs into the other."""
+    switches = ("--no-deps", "--no-index", "--no-cache-dir", "--no-input", "--no-compile")
+    return [sys.executable, "-I", "-m", "pip", "--isolated", "--python", python, "install", *switches]
+
+
+def _write_paths(venv: Path, app: Path, base_site: Path | None) -> None:
+    site = Path(sysconfig.get_path("purelib", scheme="venv", vars={"base": str(venv)}))
+    # Relative to the file's own folder, as Python reads it: no sign in the path can be taken for something else.
+    lines = [os.path.relpath(app, site)]
+    if base_site is not None:
+        lines.append(f"import site; site.addsitedir({str(base_site.absolute())!a})")
+    (site / PATHS_FILE).write_text("\n".join([*lines, ""]), encoding="ascii")
+
+
+def _judge(ended: Ended, doing: str, code: Code, limit_s: float) -> None:
+    if ended.code == 0:
+        return
+    if ended.code is None:
+        raise UpdateRefused(code, f"{doing} took more than {limit_s:g} s; the release is not taken")
+    if "No space left on device" in ended.said or "os error 28" in ended.said:
+        raise UpdateRefused(Code.NO_SPACE, f"{doing} found no room on the disk; make room")
+    raise UpdateRefused(code, f"{doing} failed: {ended.last_line}")
