@@ -53,6 +53,7 @@ class Code(StrEnum):
     BAD_WHEEL = "BAD_WHEEL"
     # The network.
     NOT_JOINED = "NOT_JOINED"
+    BAD_URL = "BAD_URL"
     HOST_NOT_ALLOWED = "HOST_NOT_ALLOWED"
     INSECURE_URL = "INSECURE_URL"
     TLS = "TLS"
