@@ -12,6 +12,7 @@ the budget does not bind.
 from __future__ import annotations
 
 LOOK_AHEAD_S = 0.005
+AHEAD_SLOTS = 4  # sets of slots that are held ready at most
 PATIENCE_S = 0.050
 HESITATE_S = 0.050
 QUICK_TASK_S = 0.005
@@ -33,7 +34,7 @@ class Pace:
 
     def look_ahead(self) -> int:
         """Tasks to hold ready beyond the slots."""
-        return min(self.slots, int(self.slots * LOOK_AHEAD_S / max(self.mean_s, 1e-6)))
+        return min(AHEAD_SLOTS * self.slots, int(self.slots * LOOK_AHEAD_S / max(self.mean_s, 1e-6)))
 
     def room(self, held: int) -> int:
         """Tasks to ask for when `held` are running or ready; 0 while asking is not worth a call yet.
