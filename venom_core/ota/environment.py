@@ -119,7 +119,7 @@ def _install(venv: Path, files: Sequence[Path], scratch: Path, limit_s: float) -
 
 
 def _installer(python: Path, scratch: Path) -> list[str | Path]:
-    """uv if there is one that runs, else the pip of this environment."""
+    """The words before the files: uv if there is one that runs, else the pip of this environment."""
     uv = shutil.which("uv", path=sysconfig.get_path("scripts")) or shutil.which("uv")
     if uv is not None and run([uv, "--version"], scratch=scratch, limit_s=UV_ANSWERS_S).code == 0:
         return uv_command(uv, python)
@@ -130,13 +130,13 @@ def _installer(python: Path, scratch: Path) -> list[str | Path]:
 
 
 def uv_command(uv: str, python: Path) -> list[str | Path]:
-    """uv, held to the files it is given: no configuration, no network, no cache, nothing built."""
+    """Words for uv, held to the files it is given: no configuration, no network, no cache, nothing built."""
     switches = ("--no-config", "--offline", "--no-cache", "--no-deps", "--no-index", "--no-build", "--link-mode=copy")
     return [uv, "pip", "install", *switches, "--python", python]
 
 
 def pip_command(python: Path) -> list[str | Path]:
-    """pip, held likewise; it is this environment's pip that installs into the other."""
+    """Words for pip, held likewise; it is this environment's pip that installs into the other."""
     switches = ("--no-deps", "--no-index", "--no-cache-dir", "--no-input", "--no-compile")
     return [sys.executable, "-I", "-m", "pip", "--isolated", "--python", python, "install", *switches]
 

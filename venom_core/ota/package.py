@@ -1,23 +1,23 @@
-"""A package: `manifest.json`, `app/…`, and where it brings dependencies `lock.json` and maybe `wheels/…`."""
+"""Building a package, and looking through one that was built."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from venom_core.ota import archive as archives
-from venom_core.ota.archive import MANIFEST_BYTES_MAX, Archive, Contents, Limits
+import msgspec
+
 from venom_core.ota.canonical_zip import write_zip
 from venom_core.ota.durable import local_faults
-from venom_core.ota.manifest import MANIFEST, Listing, Manifest, read_manifest, write_manifest
-from venom_core.ota.refusal import Code, UpdateRefused
-from venom_core.ota.sources import APP, collect_sources
+from venom_core.ota.layout import LOCK, WHEELS, read_package
+from venom_core.ota.lock import Lock, write_lock
+from venom_core.ota.manifest import MANIFEST, Listing, Manifest, write_manifest
+from venom_core.ota.sources import collect_sources
 from venom_core.ota.versions import check_manifest
-
-LOCK = "lock.json"
-WHEELS = "wheels"
+from venom_core.ota.wheelhouse import wheels_for
+from venom_core.ota.zip_reader import Archive, Contents, Limits, opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Package:
     contents: Contents
     sha256: str
     length: int
+    lock: Lock | None = None
     wheels: tuple[Path, ...] = ()
 
     @property
@@ -71,43 +72,35 @@ def build_package(
 ) -> Built:
     """The package of these files and folders, each under `app/` by its name: same input, same bytes.
 
-    `requirements`: a file of pinned and hashed lines; their wheels must lie in the folder `wheelhouse`, and become the
-    package's lock. With `embed_wheels` they go into the package, for nodes that reach nothing else.
+    `requirements`: a file of pinned and hashed lines. Their wheels must lie in the folder `wheelhouse`
+    (`wheelhouse.fetch_wheels` puts them there) and become the package's lock; the manifest's own `lock` is replaced.
+    With `embed_wheels` they go into the package, for nodes that reach nothing else; else `package.wheels` names them.
     What is built has been read back as a node would. Raises `UpdateRefused`.
     """
     bounds = limits or Limits()
     check_manifest(manifest)
     sources = collect_sources(source_paths, bounds)
     files = dict(sources.files)
-    files[MANIFEST] = write_manifest(manifest)
+    wheels = wheels_for(requirements, wheelhouse) if requirements is not None else ()
+    if requirements is not None:
+        files[LOCK] = write_lock(Lock(wheels=tuple(wheel.locked for wheel in wheels)))
+    if embed_wheels:
+        with local_faults("reading the wheels"):
+            files |= {f"{WHEELS}/{wheel.locked.file}": wheel.path.read_bytes() for wheel in wheels}
+    digest = hashlib.sha256(files[LOCK]).hexdigest() if LOCK in files else ""
+    files[MANIFEST] = write_manifest(msgspec.structs.replace(manifest, lock=digest))
     data = write_zip(files, sources.programs)
-    return Built(data, inspect_package(data, bounds))
+    outside = () if embed_wheels else tuple(wheel.path for wheel in wheels)
+    return Built(data, replace(inspect_package(data, bounds), wheels=outside))
 
 
 def inspect_package(source: Path | bytes, limits: Limits | None = None) -> Package:
     """Looks through a whole package and writes nothing; raises `UpdateRefused` for anything a node would refuse."""
-    with local_faults("reading the package"), archives.opened(source) as file:
+    with local_faults("reading the package"), opened(source) as file:
         archive = Archive(file, limits or Limits())
         contents = archive.check()
-        manifest = read_manifest(_member(archive, MANIFEST, MANIFEST_BYTES_MAX))
-        check_manifest(manifest)
-        check_layout(contents.files)
+        manifest, lock = read_package(archive)
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         length = file.seek(0, 2)
-    return Package(manifest, contents, digest, length)
-
-
-def check_layout(names: Sequence[str]) -> None:
-    """Raises `UpdateRefused` ZIP_PATH for a file that has no place in a package."""
-    for name in names:
-        folder, _, rest = name.partition("/")
-        wheel = folder == WHEELS and rest.endswith(".whl") and "/" not in rest
-        if not (wheel or (folder == APP and rest) or name in {MANIFEST, LOCK}):
-            raise UpdateRefused(Code.ZIP_PATH, f"{name!a} has no place in a package; build it with `venom ota build`")
-
-
-def _member(archive: Archive, name: str, bytes_max: int) -> bytes:
-    if name not in archive.entries:
-        raise UpdateRefused(Code.BAD_METADATA, f"the package has no {name}; build it with `venom ota build`")
-    return archive.read(name, bytes_max)
+    return Package(manifest, contents, digest, length, lock)

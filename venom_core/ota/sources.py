@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from venom_core.ota.archive import Limits
 from venom_core.ota.durable import local_faults
+from venom_core.ota.layout import APP
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.zip_names import check_names
+from venom_core.ota.zip_reader import Limits
 
-APP = "app"
 LEFT_OUT = frozenset({
     "__pycache__", ".git", ".hg", ".svn", ".bzr", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".DS_Store", ".env",
 })  # fmt: skip

@@ -21,10 +21,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from venom_core.ota.archive import Archive, Limits
 from venom_core.ota.durable import local_faults
 from venom_core.ota.lock import LockedWheel
 from venom_core.ota.refusal import Code, UpdateRefused
+from venom_core.ota.zip_reader import Archive, Limits
 
 TEXT_BYTES_MAX = 16 << 20
 """Bytes of RECORD, METADATA, WHEEL and entry_points.txt, each."""
