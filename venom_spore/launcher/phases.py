@@ -35,7 +35,7 @@ class Phase(StrEnum):
 
 NEXT: dict[Phase, frozenset[Phase]] = {
     Phase.IDLE: frozenset({Phase.STAGED, Phase.GO_BACK}),
-    Phase.STAGED: frozenset({Phase.DRAINING, Phase.IDLE, Phase.GO_BACK, Phase.FAILED}),
+    Phase.STAGED: frozenset({Phase.DRAINING, Phase.IDLE, Phase.GO_BACK}),
     Phase.GO_BACK: frozenset({Phase.ROLLING_BACK, Phase.IDLE}),
     Phase.DRAINING: frozenset({Phase.SWITCHING, Phase.STAGED}),
     Phase.SWITCHING: frozenset({Phase.PROBATION, Phase.STAGED, Phase.IDLE}),

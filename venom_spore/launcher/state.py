@@ -46,7 +46,7 @@ class State:
 
     `previous`: where a rollback goes. `older`: where a second one would. `boots`: starts on trial without a verdict.
     `accepted_at`: when updates were staged, in seconds since the epoch. `app_version_floor`: version last committed.
-    `heard`: timestamp of the last hint that was followed. `notes`: the last steps, oldest first.
+    `heard_ms`: when the last hint was given that was followed. `notes`: the last steps, oldest first.
     """
 
     phase: Phase = Phase.IDLE
@@ -58,7 +58,7 @@ class State:
     known_bad: tuple[str, ...] = ()
     accepted_at: tuple[float, ...] = ()
     app_version_floor: str = ""
-    heard: str = ""
+    heard_ms: int = 0
     notes: tuple[Note, ...] = ()
 
     def move(self, phase: Phase, **changes: Any) -> State:
@@ -113,7 +113,7 @@ def _state(found: dict[str, Any]) -> State:
         known_bad=tuple(_text(item) for item in found["known_bad"]),
         accepted_at=tuple(_number(item, float) for item in found["accepted_at"]),
         app_version_floor=_text(found["app_version_floor"]),
-        heard=_text(found["heard"]),
+        heard_ms=_number(found["heard_ms"], int),
         notes=tuple(_note(item) for item in found["notes"]),
     )
     for name in (state.current, state.previous, state.older, state.next):

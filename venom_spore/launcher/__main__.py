@@ -1,0 +1,92 @@
+"""`venom-launcher`: keeps one Spore of this machine running and up to date."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from venom_spore.launcher.gate import READY_S, Terms
+from venom_spore.launcher.layout import LOCAL_FAULT, LauncherFault, Layout, held
+from venom_spore.launcher.looks import HINT_EVERY_S, POLL_S
+from venom_spore.launcher.supervisor import DISK_PAUSE_S, Options, Supervisor
+
+HOME = "./.venom/spore"
+PROBATION_S = 30.0
+SECONDS_MAX = 31_536_000.0
+WORDS = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="venom-launcher",
+        description="Keep one Spore running, take signed updates, and go back by itself when one fails.",
+        usage="%(prog)s [--home FOLDER] [options] -- [arguments of venom-spore]",
+    )
+    parser.add_argument("--home", default=HOME, metavar="FOLDER", help=f"releases and state (default: {HOME})")
+    parser.add_argument("--poll", metavar="SECONDS", help="look for updates so often (default: HIVE_OTA_POLL, or 3600)")
+    parser.add_argument(
+        "--probation", metavar="SECONDS", help="a release must be healthy so long (default: HIVE_OTA_PROBATION, or 30)"
+    )
+    parser.add_argument("--ready", metavar="SECONDS", help=f"and have joined the hive by then (default: {READY_S:g})")
+    parser.add_argument(
+        "--hint-every", metavar="SECONDS", help=f"look after hints at most so often (default: {HINT_EVERY_S:g})"
+    )
+    parser.add_argument("--updater", metavar="PYTHON_MODULE", default="venom_spore.updater", help=argparse.SUPPRESS)
+    parser.add_argument("arguments", nargs="*", metavar="…", help="of venom-spore, after --")
+    return parser
+
+
+def _seconds(asked: str | None, environment: Mapping[str, str], setting: str, default: float) -> float:
+    """An option, else a setting of the environment, else the default; `LauncherFault` for what is no number."""
+    name, text = (
+        ("the option", asked) if asked is not None else (setting, environment.get(setting) if setting else None)
+    )
+    if text is None or not text.strip():
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= SECONDS_MAX:
+        raise LauncherFault(LOCAL_FAULT, f"{name} is seconds from 0 to a year, not {text!r:.40}")
+    return value
+
+
+def _options(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Options:
+    return Options(
+        arguments=tuple(parsed.arguments),
+        environment=environment,
+        python=sys.executable,
+        updater=(sys.executable, "-m", parsed.updater),
+        terms=Terms(
+            steady_s=_seconds(parsed.probation, environment, "HIVE_OTA_PROBATION", PROBATION_S),
+            ready_s=_seconds(parsed.ready, environment, "", READY_S),
+        ),
+        poll_s=max(_seconds(parsed.poll, environment, "HIVE_OTA_POLL", POLL_S), 1.0),
+        hint_every_s=_seconds(parsed.hint_every, environment, "", HINT_EVERY_S),
+        disk_pause_s=DISK_PAUSE_S,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format=WORDS)
+    layout = Layout(Path(parsed.home).absolute())
+    try:
+        options = _options(parsed, os.environ)
+        layout.prepare()
+        busy = f"another launcher keeps {layout.home}; give this one another --home"
+        with held(layout.lock_file, busy):
+            return Supervisor(layout, options).run()
+    except (LauncherFault, OSError) as fault:
+        sys.stderr.write(f"venom-launcher: {fault}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

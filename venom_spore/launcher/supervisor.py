@@ -1,0 +1,354 @@
+"""Keeps one worker running, puts staged releases on trial, and goes back when they fail. One thread, one loop.
+
+The state on the disk decides what is to run (`machine`); this loop makes it so. If the disk takes no change, it goes
+on with what last proved itself and tries again now and then.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from venom_spore.launcher.backoff import Backoff
+from venom_spore.launcher.child import Child, adopt_orphans, kill_strays, reap
+from venom_spore.launcher.gate import Gate, Terms, Verdict
+from venom_spore.launcher.layout import LauncherFault, Layout
+from venom_spore.launcher.life import Life, how_it_ended
+from venom_spore.launcher.link import Link, Word
+from venom_spore.launcher.looks import HINT_EVERY_S, POLL_S, Looks
+from venom_spore.launcher.machine import Machine
+from venom_spore.launcher.phases import Mode, Phase, mode_of
+from venom_spore.launcher.releases import BASE
+from venom_spore.launcher.signals import Wakeful
+
+log = logging.getLogger("venom.launcher")
+
+DISK_PAUSE_S = 30.0
+UPDATER_S_MAX = 3600.0
+STAGED_EXIT = 10
+JOINED = "joined.json"
+_STRAYS_S_MAX, _STRAYS_PAUSE_S = 5.0, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one launcher was told: `arguments` of `venom-spore`, `python` of the base environment, times in seconds."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    python: str
+    updater: tuple[str, ...]
+    terms: Terms
+    poll_s: float = POLL_S
+    hint_every_s: float = HINT_EVERY_S
+    disk_pause_s: float = DISK_PAUSE_S
+    retry_s: float = 60.0
+
+
+class Supervisor:
+    """One launcher at work."""
+
+    def __init__(self, layout: Layout, options: Options, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._layout, self._options, self._now_s = layout, options, now_s
+        self._machine = Machine(layout, options.python)
+        self._looks = Looks(options.poll_s, options.hint_every_s)
+        self._deaths, self._retries = Backoff(), Backoff(options.retry_s, max(options.retry_s, 3600.0))
+        self._wakeful = Wakeful()
+        self._life: Life | None = None
+        self._updater: Child | None = None
+        self._updater_until_s = math.inf
+        self._start_s = self._retry_s = -math.inf
+        self._disk_s = math.inf
+        self._sick = ""
+        self._heard_ms = 0
+        self._told = 0
+        self._leaving = False
+
+    def run(self) -> int:
+        """Until told to leave, or until the worker leaves of its own accord; the exit code."""
+        adopt_orphans()
+        with self._wakeful:
+            self._trusting_the_disk(self._recover)
+            while not (self._leaving and self._life is None and self._updater is None):
+                self._wakeful.wait(self._next_s() - self._now_s())
+                self._hear_signals()
+                self._hear_words()
+                self._bury(reap())
+                self._act(self._now_s())
+        return 0
+
+    # ---------------------------------------------------------------------------------------------- what happened
+
+    def _hear_signals(self) -> None:
+        while self._told < self._wakeful.told:
+            self._told += 1
+            self._leaving = True
+            if self._life is not None and self._told == 1:
+                log.info("told to leave; the worker finishes what it runs")
+                self._life.drain(self._now_s())
+            elif self._life is not None:
+                self._life.harder(self._now_s())
+
+    def _hear_words(self) -> None:
+        life = self._life
+        if life is None or life.link.ended():
+            return
+        for word in life.link.read():
+            self._hear(life, word)
+        if life.link.ended():
+            self._wakeful.ignore(life.link.descriptor)
+
+    def _hear(self, life: Life, word: Word) -> None:
+        now_s, gate = self._now_s(), life.gate
+        if word.say == "look" and word.at_ms > max(self._heard_ms, self._machine.state.heard_ms):
+            self._heard_ms = word.at_ms
+            self._looks.hint(now_s)
+        elif word.say == "staged":
+            self._machine.reload()
+        elif word.say == "ready" and word.drain_s:
+            life.drain_s = word.drain_s
+        if gate is None:
+            return
+        if word.say == "ready":
+            gate.ready(now_s, word.gap_s)
+        elif word.say == "beat":
+            gate.beat(now_s)
+        elif word.say in {"self-test", "check"}:
+            gate.tested(word.say, ok=word.ok, why=word.why)
+
+    def _bury(self, ended: Mapping[int, int]) -> None:
+        life, updater = self._life, self._updater
+        if updater is not None and updater.pid in ended:
+            self._updater = None
+            updater.kill_group()
+            self._report(ended[updater.pid])
+        if life is not None and life.child.pid in ended:
+            self._life = None
+            life.child.kill_group()
+            self._wakeful.ignore(life.link.descriptor)
+            self._hear_last(life)
+            self._end_strays()
+            self._mourn(life, ended[life.child.pid])
+
+    def _hear_last(self, life: Life) -> None:
+        """What it said before it died."""
+        for word in life.link.read():
+            self._hear(life, word)
+        life.link.close()
+
+    def _end_strays(self) -> None:
+        """A new worker begins with nothing left of the last one."""
+        until_s = self._now_s() + _STRAYS_S_MAX
+        spared = [self._updater.pid] if self._updater is not None else []
+        while kill_strays(spared) and self._now_s() < until_s:
+            time.sleep(_STRAYS_PAUSE_S)
+            ended = reap()
+            if self._updater is not None and self._updater.pid in ended:
+                self._updater = None
+                self._report(ended[spared[0]])
+
+    def _mourn(self, life: Life, code: int) -> None:
+        """Decide what the end of a worker means; what is written for it is written by `_steer`."""
+        now_s, how = self._now_s(), how_it_ended(code)
+        self._start_s = now_s
+        if self._leaving:
+            log.info("%s", how)
+        elif life.mode is Mode.ON_TRIAL and life.gate is not None and (life.sick or not life.told):
+            self._sick = life.sick or how
+        elif life.told:
+            log.info("%s, as it was told to", how)
+        elif self._machine.reload().phase in {Phase.STAGED, Phase.GO_BACK}:
+            log.info("%s; an update waits for it", how)
+        elif code == 0:
+            log.info("the worker left of its own accord; so does its launcher")
+            self._leaving = True
+        else:
+            self._start_s = now_s + self._deaths.after(now_s - life.started_s)
+            log.error("%s; it is started again in %.1f s", how, self._start_s - now_s)
+
+    def _report(self, code: int) -> None:
+        phase = self._machine.reload().phase
+        if code not in {0, STAGED_EXIT, 20}:
+            log.error("looking for an update failed with exit code %d", code)
+        elif code:
+            log.info("looked for an update: %s", phase if code == STAGED_EXIT else "refused")
+
+    # ------------------------------------------------------------------------------------------------- what to do
+
+    def _act(self, now_s: float) -> None:
+        if self._life is not None:
+            self._life.tick(now_s)
+        if self._updater is not None and (self._leaving or now_s >= self._updater_until_s):
+            self._updater.kill_group()
+        if self._leaving:
+            return
+        if now_s >= self._disk_s:
+            self._trusting_the_disk(self._recover)
+        if self._disk_s == math.inf:
+            self._trusting_the_disk(self._steer)
+        if self._disk_s != math.inf:
+            self._hold_out(now_s)
+
+    def _hold_out(self, now_s: float) -> None:
+        """The disk takes no change: run what last proved itself, and nothing that is sick."""
+        life = self._life
+        if life is None and now_s >= self._start_s:
+            self._start(self._machine.runnable(), Mode.PLAIN)
+        elif life is not None and life.mode is Mode.ON_TRIAL and life.gate is not None and not life.told:
+            verdict, life.sick = life.gate.verdict(now_s)
+            if verdict is Verdict.SICK:
+                life.end(now_s)
+
+    def _trusting_the_disk(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (OSError, LauncherFault) as fault:
+            self._disk_s = self._now_s() + self._options.disk_pause_s
+            log.error("%s; going on with what runs, and trying again in %g s", fault, self._options.disk_pause_s)
+
+    def _recover(self) -> None:
+        self._machine.recover()
+        self._disk_s = math.inf
+
+    def _steer(self) -> None:
+        """Make what runs agree with the state."""
+        if self._sick and self._life is None:
+            self._go_back()
+        elif self._life is None:
+            self._install()
+        else:
+            self._judge(self._life)
+        if self._life is None and self._now_s() >= self._start_s:
+            self._start_as_stated()
+        self._look_now_and_then()
+
+    def _go_back(self) -> None:
+        why, phase = self._sick, self._machine.state.phase
+        if phase is Phase.PROBATION:
+            self._machine.roll_back(why)
+        elif phase is Phase.ROLLING_BACK:
+            self._machine.fail(why)
+            self._put_off_retry()
+        self._sick = ""
+        self._looks.hint(self._now_s())
+
+    def _install(self) -> None:
+        """No worker runs: whatever waited for that is done now."""
+        machine = self._machine
+        if machine.state.phase is Phase.STAGED:
+            machine.drain()
+        if machine.state.phase is Phase.DRAINING:
+            machine.switch()
+        if machine.state.phase is Phase.GO_BACK:
+            machine.roll_back("it was withdrawn", blame=False)
+
+    def _judge(self, life: Life) -> None:
+        """A worker runs: is it the right one, and how is it?"""
+        machine, now_s = self._machine, self._now_s()
+        if life.told:
+            return
+        if machine.state.phase is Phase.STAGED:
+            machine.drain()
+        phase = machine.state.phase
+        wanted = BASE if phase is Phase.FAILED else machine.state.current
+        if phase in {Phase.DRAINING, Phase.GO_BACK} or life.release != wanted or life.mode is not self._mode(life):
+            life.drain(now_s)
+        elif life.gate is not None:
+            self._weigh(life, life.gate, now_s)
+
+    def _mode(self, life: Life) -> Mode:
+        """How it should run; who has passed its trial goes on as it is."""
+        mode = mode_of(self._machine.state.phase)
+        return life.mode if mode is Mode.PLAIN and life.mode is Mode.ON_TRIAL else mode
+
+    def _weigh(self, life: Life, gate: Gate, now_s: float) -> None:
+        verdict, why = gate.verdict(now_s)
+        phase = self._machine.state.phase
+        if verdict is Verdict.SICK and life.mode is Mode.SAFE:
+            life.gate = Gate(self._options.terms, now_s)
+        elif verdict is Verdict.SICK:
+            log.error("release %s is not healthy: %s", life.release, why)
+            life.sick = why
+            life.end(now_s)
+        elif verdict is Verdict.HEALTHY and phase is Phase.FAILED:
+            if now_s >= self._retry_s:
+                self._machine.retry()
+        elif verdict is Verdict.HEALTHY:
+            self._machine.commit() if phase is Phase.PROBATION else self._machine.settle()
+            life.gate = None
+            self._looks.hint(now_s)
+
+    def _put_off_retry(self) -> None:
+        self._retry_s = self._now_s() + self._retries.after(0.0)
+
+    # ---------------------------------------------------------------------------------------------------- starting
+
+    def _start_as_stated(self) -> None:
+        mode = mode_of(self._machine.state.phase)
+        if mode is Mode.ON_TRIAL and not self._machine.boot():
+            return
+        self._start(BASE if mode is Mode.SAFE else self._machine.state.current, mode)
+
+    def _start(self, release: str, mode: Mode) -> None:
+        ear, mouth = os.pipe()
+        command = self._command(release, mode)
+        log.info("starting %s%s", release, "" if mode is Mode.PLAIN else f" ({mode})")
+        try:
+            child = Child(command, self._environment(release, mode, mouth), keep=[mouth])
+        finally:
+            os.close(mouth)
+        now_s = self._now_s()
+        gate = None if mode is Mode.PLAIN else Gate(self._options.terms, now_s)
+        self._life = Life(release, mode, child, Link(ear), now_s, gate)
+        self._wakeful.hear(ear)
+
+    def _command(self, release: str, mode: Mode) -> list[str]:
+        """A release runs in isolation: neither this folder nor PYTHONPATH may stand in for its modules."""
+        isolated = [] if release == BASE else ["-I"]
+        safe = ["--safe-mode"] if mode is Mode.SAFE else []
+        python = self._machine.how_to_run(release).python
+        return [python, *isolated, "-m", "venom_spore.main", *self._options.arguments, *safe]
+
+    def _environment(self, release: str, mode: Mode, mouth: int) -> dict[str, str]:
+        given = {"HIVE_AUDIT_FILE": str(self._layout.audit), **self._options.environment}
+        if release != BASE:
+            given = {name: value for name, value in given.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+            given["PYTHONSAFEPATH"] = "1"  # for its child processes
+        return given | {
+            "VENOM_RELEASE_LINK": str(mouth),
+            "VENOM_RELEASE": release,
+            "VENOM_RELEASE_FOLDER": str(self._layout.release(release)),
+            "VENOM_RELEASE_TRIAL": "" if mode is Mode.PLAIN else "1",
+        }
+
+    def _look_now_and_then(self) -> None:
+        now_s, phase = self._now_s(), self._machine.state.phase
+        if self._updater is not None or now_s < self._looks.next_s or phase not in {Phase.IDLE, Phase.FAILED}:
+            return
+        self._looks.begun(now_s)
+        if not (self._layout.trust / JOINED).exists():
+            return
+        self._machine.hear(self._heard_ms)
+        environment = {"HIVE_AUDIT_FILE": str(self._layout.audit), **self._options.environment}
+        self._updater = Child([*self._options.updater, "--home", str(self._layout.home)], environment)
+        self._updater_until_s = now_s + UPDATER_S_MAX
+
+    def _next_s(self) -> float:
+        """When to act again though nothing happens."""
+        life = self._life
+        moments = [self._disk_s]
+        if self._updater is not None:
+            moments.append(self._updater_until_s)
+        elif not self._leaving and self._machine.state.phase in {Phase.IDLE, Phase.FAILED}:
+            moments.append(self._looks.next_s)
+        if life is None:
+            moments.append(math.inf if self._leaving else self._start_s)
+        else:
+            moments.append(life.again_s)
+            if life.gate is not None and not life.told:
+                moments.append(life.gate.next_s())
+        return min(moments)
