@@ -13,7 +13,7 @@ import msgspec
 
 from venom_core.clock import to_utc
 from venom_core.ota.refusal import Code, UpdateRefused
-from venom_core.ota.verifying import ROLES, Signed, View
+from venom_core.ota.verifying import ROLES, Signed, Standing
 from venom_core.ota.whole_files import write_whole
 
 CLOCK_SLACK_MS = 300_000
@@ -49,28 +49,28 @@ class Floor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
         return max(now_ms, self.clock_ms)
 
-    def raised(self, view: View, now_ms: int) -> Floor:
-        """The floor after a look; `UpdateRefused` ROLLBACK or VERSION_REUSED if the view is below this one."""
-        kept = {role: version for role, version in self.versions.items() if role not in self._fallen(view)}
+    def raised(self, found: Standing, signed: tuple[Signed, ...], now_ms: int) -> Floor:
+        """The floor after a look; `UpdateRefused` ROLLBACK or VERSION_REUSED if it is below this one."""
+        kept = {role: version for role, version in self.versions.items() if role not in self._fallen(found)}
         for role in ROLES:
-            if view.versions[role] < kept.get(role, 0):
+            if found.versions[role] < kept.get(role, 0):
                 raise UpdateRefused(
                     Code.ROLLBACK,
-                    f"{role} has version {view.versions[role]}, but this node has seen {kept[role]}; "
+                    f"{role} has version {found.versions[role]}, but this node has seen {kept[role]}; "
                     "find out who serves old metadata",
                 )
         return Floor(
-            versions=dict(view.versions),
-            keys=dict(view.keys),
+            versions=dict(found.versions),
+            keys=dict(found.keys),
             clock_ms=max(now_ms, self.clock_ms),
-            seen=self._seen(view.signed),
+            seen=self._seen(signed),
             app_version=self.app_version,
         )
 
-    def _fallen(self, view: View) -> set[str]:
+    def _fallen(self, found: Standing) -> set[str]:
         fallen: set[str] = set()
         for role, keys in self.keys.items():
-            if len(set(keys) & set(view.keys[role])) < view.thresholds[role]:
+            if len(set(keys) & set(found.keys[role])) < found.thresholds[role]:
                 fallen.update(_FALLS_WITH[role])
         return fallen
 

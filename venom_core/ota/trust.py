@@ -11,7 +11,7 @@ from venom_core.ota.fetcher import Fetcher, Patience
 from venom_core.ota.floors import read_floor, write_floor
 from venom_core.ota.joining import FLOOR, METADATA, ROOT, fingerprint_of, read_joined
 from venom_core.ota.refusal import Code, UpdateRefused
-from venom_core.ota.verifying import Judge, Signed, SizeLimits, View, explained, look
+from venom_core.ota.verifying import Judge, Signed, SizeLimits, Standing, in_words
 from venom_core.ota.whole_files import only_one
 
 __all__ = ["Signed", "Trust"]
@@ -68,37 +68,30 @@ class Trust:
         Raises:
             UpdateRefused: with the code of whatever is wrong; BUSY if another process is at it.
         """
-        try:
-            with only_one(self.folder) as alone:
-                if not alone:
-                    sentence = "another process of this Spore looks for updates; it is tried again later"
-                    raise UpdateRefused(Code.BUSY, sentence)
-                return self._refresh()
-        except OSError as fault:
-            raise explained(fault) from None
+        with in_words(), only_one(self.folder) as alone:
+            if not alone:
+                raise UpdateRefused(
+                    Code.BUSY, "another process of this Spore looks for updates; it is tried again later"
+                )
+            return self._refresh()
 
     def _refresh(self) -> tuple[Signed, ...]:
         floor = read_floor(self.folder / FLOOR)
         now_ms = self._clock.now_ms()
-        view = self._look(floor.check_clock(now_ms))
-        raised = floor.raised(view, now_ms)
+        standing, signed = self._look(floor.check_clock(now_ms))
+        raised = floor.raised(standing, signed, now_ms)
         if raised != floor:
             write_floor(self.folder / FLOOR, raised)
-        return view.signed
+        return signed
 
-    def _look(self, judged_ms: int) -> View:
+    def _look(self, judged_ms: int) -> tuple[Standing, tuple[Signed, ...]]:
         metadata = self.folder / METADATA
         metadata.mkdir(mode=0o700, exist_ok=True)
-        with Fetcher(self.joined.trusted(), self._patience) as fetcher:
-            judge = Judge(
-                metadata,
-                self.joined.metadata_url,
-                fetcher,
-                bootstrap=self._first_root(),
-                moment=to_utc(judged_ms),
-                limits=self._limits,
-            )
-            return look(judge)
+        root, url, moment = self._first_root(), self.joined.metadata_url, to_utc(judged_ms)
+        with Fetcher(self.joined.trusted(), self._patience) as fetcher, in_words():
+            judge = Judge(metadata, url, fetcher, bootstrap=root, moment=moment, limits=self._limits)
+            judge.refresh()
+            return judge.standing(), judge.signed()
 
     def _first_root(self) -> bytes:
         root = (self.folder / ROOT).read_bytes()

@@ -7,7 +7,8 @@ that it lets through but an honest signer does not write, comes out as one `Upda
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -60,10 +61,9 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What is signed at one moment, the version of each role, and whose signatures count for it."""
+class Standing:
+    """How far a repository has come: the version of each role, and how many of whose keys count for it."""
 
-    signed: tuple[Signed, ...]
     versions: Mapping[str, int]
     keys: Mapping[str, tuple[str, ...]]
     thresholds: Mapping[str, int]
@@ -115,25 +115,28 @@ class Judge(Updater):
         check_metadata(rolename, data)
         return data
 
-    def view(self) -> View:
-        """What was found; after `refresh`."""
+    def signed(self) -> tuple[Signed, ...]:
+        """What may be installed; after `refresh`."""
+        return read_targets(self._trusted_set.targets)
+
+    def standing(self) -> Standing:
+        """How far the repository has come; after `refresh`. `UpdateRefused` CLOCK_BACKWARDS if in the future."""
         trusted, root = self._trusted_set, self._trusted_set.root
         top = (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets)
         for each in top:
             _signed_before(each.type, each.unrecognized_fields.get(ISSUED), self._moment)
-        return View(
-            read_targets(trusted.targets),
+        return Standing(
             {each.type: each.version for each in top},
             {name: tuple(sorted(role.keyids)) for name, role in root.roles.items() if name in ROLES},
             {name: role.threshold for name, role in root.roles.items() if name in ROLES},
         )
 
 
-def look(judge_of: Judge) -> View:
-    """Refresh and give what is signed; `UpdateRefused` for whatever is wrong."""
+@contextmanager
+def in_words() -> Iterator[None]:
+    """Whatever python-tuf or the disk raises inside becomes one `UpdateRefused` with its code."""
     try:
-        judge_of.refresh()
-        return judge_of.view()
+        yield
     except (RepositoryError, DownloadError, OSError, ValueError, RecursionError) as fault:
         raise explained(fault) from None
 
@@ -189,14 +192,12 @@ def package_name(listing: Listing) -> str:
 def root_of(data: bytes) -> Root:
     """A root that is signed by its own keys; `UpdateRefused`."""
     check_metadata("root", data)
-    try:
+    with in_words():
         found = Metadata[Root].from_bytes(data)
         if found.signed.type != Root.type:
             raise RepositoryError(f"it is of type {found.signed.type}")
         found.signed.verify_delegate(Root.type, found.signed_bytes, found.signatures)
-    except (RepositoryError, ValueError) as fault:
-        raise explained(fault) from None
-    return found.signed
+        return found.signed
 
 
 def _signed_before(role: str, issued: object, moment: datetime) -> None:
