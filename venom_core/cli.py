@@ -17,6 +17,7 @@ from venom_core.commands.frame import Commands
 from venom_core.commands.hive import broadcast, queues, status
 from venom_core.commands.mapping import map_items
 from venom_core.commands.nodes import node, nodes
+from venom_core.commands.ota import ota
 from venom_core.commands.server import server
 from venom_core.commands.submit import submit
 from venom_core.commands.tasks import explain, task
@@ -35,7 +36,7 @@ def main() -> None:
 
 COMMANDS = (
     *(up, server, submit, map_items, task, explain, nodes, node, queues, dlq, status, broadcast),
-    *(top, doctor, bench, config, completion, demo),
+    *(top, doctor, bench, config, completion, demo, ota),
 )
 for command in COMMANDS:
     main.add_command(command)
