@@ -1,0 +1,60 @@
+"""`python -m venom_spore.updater --home FOLDER [-- ARGUMENTS OF venom-spore]`: one look, told by its exit code.
+
+0: nothing to do. 10: a release is staged, or the present one is to be left. 20: refused, in one sentence. 30: a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from venom_core.config import Settings
+from venom_core.errors import VenomError
+from venom_core.log_format import install
+from venom_spore.updater.auditing import audit_into
+from venom_spore.updater.facts import Node
+from venom_spore.updater.run import Exit, Look
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m venom_spore.updater", description="Look for a signed update once.")
+    parser.add_argument("--home", required=True, metavar="FOLDER", help="home folder of the Spore's launcher")
+    parser.add_argument("arguments", nargs="*", metavar="…", help="arguments of venom-spore, after --")
+    return parser
+
+
+def node_of(arguments: Sequence[str]) -> Node:
+    """Name and tags in the arguments of a `venom-spore`; the others are its own."""
+    worker = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    worker.add_argument("--name", default="")
+    worker.add_argument("--tags", default="")
+    try:
+        known, _ = worker.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        return Node()  # its worker does not start with them either
+    return Node(known.name, tuple(tag.strip() for tag in known.tags.split(",") if tag.strip()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code; what happened is one line on standard output."""
+    parsed = _parser().parse_args(arguments)
+    home, node = Path(parsed.home), node_of(parsed.arguments)
+    try:
+        settings = Settings.load()
+        install(settings.hive_log_format, settings.hive_log_level, settings.secrets())
+        outcome = Look(home, node, settings, audit_into(settings.hive_audit_file, node.known_as)).run()
+    except VenomError as fault:
+        sys.stdout.write(f"venom-updater: {fault}\n")
+        return Exit.FAULT
+    except Exception:
+        logging.getLogger("venom.updater").exception("the updater failed; report what it shows")
+        return Exit.FAULT
+    sys.stdout.write(f"venom-updater: {outcome.words}\n")
+    return outcome.exit
+
+
+if __name__ == "__main__":
+    sys.exit(main())
