@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
+import importlib
 import logging
 import os
 import signal
@@ -12,7 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from venom_core import __version__
 from venom_core.clock import Clock
@@ -33,11 +35,16 @@ from venom_spore.skills import SkillSet, load_skills
 from venom_spore.threads import ThreadRunner
 from venom_spore.worker import Worker
 
+if TYPE_CHECKING:
+    from venom_spore.release_link import ReleaseLink
+
 log = logging.getLogger("venom.spore")
 
 CONCURRENCY_MAX = 10_000
 ASYNC_SLOTS, THREAD_SLOTS = 100, 16
 BUILT_IN = "venom_spore.builtin.skill_set:skills"
+SAFE_MODE = "safe-mode"
+"""The tag of a Spore that runs no skills, because the release it should run does not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +76,12 @@ class VenomSpore:
         *,
         reader: MachineReader | None = None,
         clock: Clock | None = None,
+        link: ReleaseLink | None = None,
     ) -> None:
         self._options = options or SporeOptions()
         self.settings = settings or Settings.load()
         self._skills = skills.located()
+        self._link = link
         self._clock = clock or Clock()
         self._reader = reader or PsutilReader()
         self.name = check_name(self._options.name or socket.gethostname() or "spore")
@@ -83,6 +92,8 @@ class VenomSpore:
         if not 1 <= slots <= CONCURRENCY_MAX:
             raise InvalidSetting(f"--concurrency is 1 to {CONCURRENCY_MAX}, not {slots}")
         self._slots = slots
+        if link is not None:
+            self._skills.include(link.skills(self.name))
         self._hive: Hive | None = None
         self._sandbox: Sandbox | None = None
         self._threads: ThreadRunner | None = None
@@ -103,10 +114,15 @@ class VenomSpore:
         limits = Limits(result_bytes_max=self.settings.hive_result_bytes_max)
         self._threads = ThreadRunner(self._slots)
         executor = Executor(self.name, hive.seal, self._skills, limits, self._threads, self._sandbox, guard)
-        heartbeat = Heartbeat(self._reader, self._clock)
+        heartbeat = self._make_heartbeat()
         self.worker = Worker(hive, self._profile(), executor, heartbeat, self.settings.hive_drain_timeout)
         for _ in range(self._stops):
             self.worker.stop()
+
+    def _make_heartbeat(self) -> Heartbeat:
+        if self._link is None:
+            return Heartbeat(self._reader, self._clock)
+        return self._link.heartbeat(self._reader, self._clock, self.settings)
 
     def _profile(self) -> NodeProfile:
         machine = self._reader.read()
@@ -125,6 +141,7 @@ class VenomSpore:
                 "memory_mb": round(machine.memory_total_bytes / MIB),
                 "gpus": max(int(machine.gpu), machine.gpu_count),
                 **_gpus_of(machine),
+                **({} if self._link is None else {"app_release": self._link.release}),
             },
         )
 
@@ -135,10 +152,15 @@ class VenomSpore:
         assert self.worker is not None
         NODE.set(self.name)
         FINDER.set(self.worker.attempts.at_work)
-        desk = OrderDesk(self.worker.hive, self.worker, self.settings.hive_broadcast_channel)
+        hive, channel, link = self.worker.hive, self.settings.hive_broadcast_channel, self._link
+        desk = OrderDesk(hive, self.worker, channel) if link is None else link.desk(hive, self.worker, channel)
         orders = asyncio.create_task(desk.run())
         try:
-            await self.worker.run()
+            async with contextlib.AsyncExitStack() as stack:
+                if link is not None:
+                    await stack.enter_async_context(link.watching(self._leave_alone))
+                    await stack.enter_async_context(link.proving(hive, self.settings, self.name))
+                await self.worker.run()
         finally:
             await end_tasks(orders)
 
@@ -147,6 +169,11 @@ class VenomSpore:
         self._stops += 1
         if self.worker is not None:
             self.worker.stop()
+
+    def _leave_alone(self) -> None:
+        """Whoever was told to stop already is not told twice, which would force it."""
+        if not self._stops:
+            self.stop()
 
     async def disconnect(self) -> None:
         """End children and idle threads, and close connections."""
@@ -201,10 +228,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--capabilities", default="", metavar="a=0.9,b", help="what this node is good at, and how good, from 0 to 1"
     )
+    parser.add_argument(
+        "--safe-mode", action="store_true", help="run no skills at all; a launcher's last resort, tagged in the hive"
+    )
     parser.add_argument("--log-level", default="", help="DEBUG, INFO, WARNING or ERROR (default: HIVE_LOG_LEVEL)")
     parser.add_argument("--log-format", default="", help="console or json (default: HIVE_LOG_FORMAT)")
     parser.add_argument("--version", action="version", version=f"venom-spore {__version__}")
     return parser
+
+
+def _link_of_launcher() -> ReleaseLink | None:
+    """The pipe to the launcher, if there is one; its module costs nobody else anything."""
+    if not os.environ.get("VENOM_RELEASE_LINK"):
+        return None
+    link: ReleaseLink = importlib.import_module("venom_spore.release_link").ReleaseLink.from_environment(os.environ)
+    link.settle_in()
+    return link
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -213,10 +252,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = prepare(parsed.redis_url, parsed.log_level, "a Spore", parsed.log_format)
         tags = tuple(tag.strip() for tag in parsed.tags.split(",") if tag.strip())
+        tags += (SAFE_MODE,) if parsed.safe_mode else ()
         options = SporeOptions(
             parsed.name, _concurrency(parsed.concurrency), tags, read_capabilities(parsed.capabilities)
         )
-        spore = VenomSpore(load_skills(parsed.skills), options, settings)
+        link = _link_of_launcher()
+        if parsed.safe_mode:
+            log.warning("safe mode: no skills are run, because the release of this node does not work")
+        skills = SkillSet() if parsed.safe_mode else load_skills(parsed.skills)
+        spore = VenomSpore(skills, options, settings, link=link)
         name_node(spore.name)
         gc.freeze()  # what was imported stays: the collector need not walk through it again and again
         run(serve(spore))

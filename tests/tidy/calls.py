@@ -16,6 +16,7 @@ READS_ENVIRONMENT = (
     "venom_core/nexus.py",
     "venom_core/demo/",
     "venom_spore/main.py",
+    "venom_spore/launcher/__main__.py",
 )
 READS_CLOCK = ("venom_core/clock.py",)
 SPEAKS_REDIS = ("venom_core/infrastructure/",)

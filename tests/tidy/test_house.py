@@ -55,6 +55,7 @@ def test_no_python_file_breaks(check: Check) -> None:
     [
         floors.climbing_imports,
         floors.foreign_imports,
+        floors.company_of_the_alone,
         calls.prints,
         calls.clock_reads,
         calls.environment_reads,
