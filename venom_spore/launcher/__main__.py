@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from venom_spore.launcher.gate import READY_S, Terms
+from venom_spore.launcher.gate import PATIENCE_S, READY_S, Terms
 from venom_spore.launcher.layout import LOCAL_FAULT, LauncherFault, Layout, held
 from venom_spore.launcher.looks import HINT_EVERY_S, POLL_S
 from venom_spore.launcher.supervisor import DISK_PAUSE_S, Options, Supervisor
@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="venom-launcher",
         description="Keep one Spore running, take signed updates, and go back by itself when one fails.",
+        epilog="SIGTERM drains and leaves, a second one hurries; SIGHUP looks for an update now.",
         usage="%(prog)s [--home FOLDER] [options] -- [arguments of venom-spore]",
     )
     parser.add_argument("--home", default=HOME, metavar="FOLDER", help=f"releases and state (default: {HOME})")
@@ -32,6 +33,9 @@ def _parser() -> argparse.ArgumentParser:
         "--probation", metavar="SECONDS", help="a release must be healthy so long (default: HIVE_OTA_PROBATION, or 30)"
     )
     parser.add_argument("--ready", metavar="SECONDS", help=f"and have joined the hive by then (default: {READY_S:g})")
+    parser.add_argument(
+        "--patience", metavar="SECONDS", help=f"and all of it may take so much longer (default: {PATIENCE_S:g})"
+    )
     parser.add_argument(
         "--hint-every", metavar="SECONDS", help=f"look after hints at most so often (default: {HINT_EVERY_S:g})"
     )
@@ -65,6 +69,7 @@ def _options(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Opti
         terms=Terms(
             steady_s=_seconds(parsed.probation, environment, "HIVE_OTA_PROBATION", PROBATION_S),
             ready_s=_seconds(parsed.ready, environment, "", READY_S),
+            patience_s=_seconds(parsed.patience, environment, "", PATIENCE_S),
         ),
         poll_s=max(_seconds(parsed.poll, environment, "HIVE_OTA_POLL", POLL_S), 1.0),
         hint_every_s=_seconds(parsed.hint_every, environment, "", HINT_EVERY_S),

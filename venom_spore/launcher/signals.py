@@ -11,14 +11,15 @@ from types import FrameType, TracebackType
 from typing import Self
 
 LONGEST_WAIT_S = 3600.0
+TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _BYTES = 4096
 
 
 class Wakeful:
-    """Takes SIGTERM, SIGINT and SIGCHLD for the length of a block; `told` counts the first two."""
+    """Takes signals for the length of a block: `told` counts SIGTERM and SIGINT, `asked` SIGHUP; SIGCHLD only wakes."""
 
     def __init__(self) -> None:
-        self.told = 0
+        self.told = self.asked = 0
         self._selector = selectors.DefaultSelector()
         self._mouth, self._ear = -1, -1
 
@@ -30,6 +31,7 @@ class Wakeful:
         signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_ask)
         signal.signal(signal.SIGCHLD, _on_child)
         return self
 
@@ -37,7 +39,7 @@ class Wakeful:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        for number in TAKEN:
             signal.signal(number, signal.SIG_DFL)
         self._selector.close()
         os.close(self._ear)
@@ -63,6 +65,9 @@ class Wakeful:
 
     def _on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self.told += 1
+
+    def _on_ask(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked += 1
 
 
 def _on_child(_number: int, _frame: FrameType | None) -> None:

@@ -65,7 +65,7 @@ class Supervisor:
         self._disk_s = math.inf
         self._sick = ""
         self._heard_ms = 0
-        self._told = 0
+        self._told = self._asked = 0
         self._leaving = False
 
     def run(self) -> int:
@@ -92,6 +92,11 @@ class Supervisor:
                 self._life.drain(self._now_s())
             elif self._life is not None:
                 self._life.harder(self._now_s())
+
+        if self._asked < self._wakeful.asked:
+            self._asked = self._wakeful.asked
+            self._machine.reload()
+            self._looks.next_s = self._now_s()
 
     def _hear_words(self) -> None:
         life = self._life
