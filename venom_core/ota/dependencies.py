@@ -67,7 +67,12 @@ def check_closed(
 
 
 def _needs(wheel: Wheel, extra: str) -> list[Requirement]:
-    return [need for need in wheel.requires if need.marker is None or need.marker.evaluate({"extra": extra})]
+    try:
+        return [need for need in wheel.requires if need.marker is None or need.marker.evaluate({"extra": extra})]
+    except (ValueError, LookupError, RecursionError) as fault:
+        raise UpdateRefused(
+            Code.BAD_WHEEL, f"{wheel.locked.file} has a condition that means nothing: {fault}"
+        ) from None
 
 
 def _check_met(wheel: Wheel, need: Requirement, have: Version | None) -> None:

@@ -22,7 +22,7 @@ def local_faults(doing: str) -> Iterator[None]:
         where = f" ({fault.filename})" if fault.filename else ""
         said = f"{doing} failed: {fault.strerror or fault}{where}"
         if fault.errno in _FULL:
-            raise UpdateRefused(Code.NO_SPACE, f"{said}; make room on that disk") from fault
+            raise UpdateRefused(Code.NO_SPACE, f"{said}; make room there, or raise its limit") from fault
         raise UpdateRefused(Code.LOCAL_FAULT, f"{said}; mend this machine's folder or its rights") from fault
 
 

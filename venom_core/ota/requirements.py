@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from venom_core.ota.durable import local_faults
 from venom_core.ota.lock import WHEELS_MAX, forbidden
@@ -135,7 +135,7 @@ def _hash(option: str, number: int, line: str) -> str:
 def _requirement(wanted: str, number: int, line: str) -> Requirement:
     try:
         requirement = Requirement(wanted)
-    except InvalidRequirement:
+    except (ValueError, RecursionError):
         raise _refused(Code.LOCK_BAD, number, line, "it is not name==version") from None
     if requirement.url is not None:
         code = forbidden(requirement.url) or Code.LOCK_URL
@@ -148,7 +148,7 @@ def _version(requirement: Requirement, number: int, line: str) -> str:
     try:
         if len(pins) == 1 and pins[0].operator == "==":
             return str(Version(pins[0].version))
-    except InvalidVersion:
+    except ValueError:
         pass
     raise _refused(Code.LOCK_UNPINNED, number, line, "it names no single version; write name==version")
 

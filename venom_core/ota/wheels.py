@@ -15,8 +15,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.metadata import InvalidMetadata, Metadata
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.metadata import Metadata
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
@@ -154,7 +154,7 @@ def _needs(archive: Archive, info: str, locked: LockedWheel) -> tuple[tuple[Requ
         metadata = Metadata.from_email(_text(archive, f"{info}/METADATA", locked), validate=False)
         name, version = metadata.name, metadata.version
         requires, python = metadata.requires_dist or [], metadata.requires_python
-    except (InvalidMetadata, InvalidRequirement, ExceptionGroup) as fault:
+    except (ValueError, RecursionError, ExceptionGroup) as fault:
         raise _bad(locked, f"its METADATA is malformed ({fault})") from None
     if canonicalize_name(name) != locked.name or version != Version(locked.version):
         raise _bad(locked, f"its METADATA is of {name} {version}")

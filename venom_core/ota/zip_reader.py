@@ -1,4 +1,4 @@
-"""An open zip archive of others: what it claims of its sizes is believed by nobody.
+"""An open zip archive: what it claims of its sizes is believed by nobody.
 
 The bytes are counted as they come out, so that neither memory nor the disk holds more than the limits say.
 """
@@ -118,27 +118,22 @@ def _check_sizes(entries: list[Entry], limits: Limits) -> None:
 def _inflated(packed: Iterator[bytes], entry: Entry) -> Iterator[bytes]:
     """Pieces of at most 64 KiB, whatever one packed piece would become."""
     inflater = zlib.decompressobj(-15)
-    try:
-        for piece in packed:
-            if inflater.eof:
-                raise _lies(entry)
-            rest = piece
-            while rest and not inflater.eof:
-                yield inflater.decompress(rest, CHUNK_BYTES)
-                rest = inflater.unconsumed_tail
-    except zlib.error:
-        raise UpdateRefused(
-            Code.ZIP_CORRUPT, f"{entry.name!a} does not unpack; fetch or build the archive anew"
-        ) from None
-    while not inflater.eof and (piece := _more(inflater, entry)):
+    for piece in packed:
+        if inflater.eof:
+            raise _lies(entry)
+        rest = piece
+        while rest and not inflater.eof:
+            yield _inflate(inflater, rest, entry)
+            rest = inflater.unconsumed_tail
+    while not inflater.eof and (piece := _inflate(inflater, b"", entry)):
         yield piece
     if not inflater.eof or inflater.unused_data:
         raise _lies(entry)
 
 
-def _more(inflater: zlib._Decompress, entry: Entry) -> bytes:
+def _inflate(inflater: zlib._Decompress, rest: bytes, entry: Entry) -> bytes:
     try:
-        return inflater.decompress(b"", CHUNK_BYTES)
+        return inflater.decompress(rest, CHUNK_BYTES)
     except zlib.error:
         raise UpdateRefused(
             Code.ZIP_CORRUPT, f"{entry.name!a} does not unpack; fetch or build the archive anew"
