@@ -71,11 +71,11 @@ class Releaser:
 class Home:
     """The home folder of a Spore that follows a repository. `events` is what it took down."""
 
-    def __init__(self, folder: Path, url: str, fingerprint: str) -> None:
+    def __init__(self, folder: Path, url: str, fingerprint: str, clock: Clock | None = None) -> None:
         self.layout = Layout(folder)
         self.events: list[Event] = []
         self.layout.prepare()
-        join(self.layout.trust, url, fingerprint)
+        join(self.layout.trust, url, fingerprint, clock=clock)
         self.machine = Machine(self.layout, "python of the base")
         self.machine.recover()
         self.layout.update_lock.touch()

@@ -339,7 +339,8 @@ class Supervisor:
             return
         self._machine.hear(self._heard_ms)
         environment = {"HIVE_AUDIT_FILE": str(self._layout.audit), **self._options.environment}
-        self._updater = Child([*self._options.updater, "--home", str(self._layout.home)], environment)
+        told = ["--home", str(self._layout.home), "--", *self._options.arguments]
+        self._updater = Child([*self._options.updater, *told], environment)
         self._updater_until_s = now_s + UPDATER_S_MAX
 
     def _next_s(self) -> float:
