@@ -69,9 +69,16 @@ class Code(StrEnum):
     DOES_NOT_START = "DOES_NOT_START"
 
 
+MESSAGE_CHARACTERS_MAX = 1000
+
+
 class UpdateRefused(SecurityError):
-    """An update was not taken and nothing was changed; `code` says why, the message says what to do."""
+    """An update was not taken and nothing was changed; `code` says why, the message says what to do.
+
+    The message is one line without signs that nobody sees, whatever names and faults of others it quotes.
+    """
 
     def __init__(self, code: Code, message: str) -> None:
-        super().__init__(f"{code}: {message}")
+        line = "".join(sign if sign.isprintable() else "?" for sign in " ".join(message.split()))
+        super().__init__(f"{code}: {line[:MESSAGE_CHARACTERS_MAX]}")
         self.code = code
