@@ -7,6 +7,7 @@ import logging
 import click
 
 from venom_core import __version__
+from venom_core.commands.audit import audit
 from venom_core.commands.bench import bench
 from venom_core.commands.completion import completion
 from venom_core.commands.config import config
@@ -36,7 +37,7 @@ def main() -> None:
 
 COMMANDS = (
     *(up, server, submit, map_items, task, explain, nodes, node, queues, dlq, status, broadcast),
-    *(top, doctor, bench, config, completion, demo, ota),
+    *(audit, top, doctor, bench, config, completion, demo, ota),
 )
 for command in COMMANDS:
     main.add_command(command)

@@ -18,6 +18,7 @@
     │   ├── StoreTooOld           a server older than we support
     │   └── QueueFull             the hive's own limit on queued tasks
     ├── SecurityError             a message that is forged, altered, unsigned or foreign
+    │   └── AuditBroken           an audit whose lines do not follow one another, or that lacks what was seen of it
     ├── StackError                Docker or its compose plugin is missing, or did not do what was asked
     ├── LeaseLost                 this node is no longer the holder of what it works on
     │   └── LeaseLate             its lease ran out but was not taken: renewing it is enough
@@ -103,6 +104,10 @@ class QueueFull(StoreError):
 
 class SecurityError(VenomError):
     """A message is forged, altered, unsigned or foreign."""
+
+
+class AuditBroken(SecurityError):
+    """The lines of an audit do not follow one another, or it lacks what was seen of it."""
 
 
 class StackError(VenomError):

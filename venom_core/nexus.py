@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from venom_core import __version__
 from venom_core.agents.crew import Crew
@@ -24,6 +25,7 @@ from venom_core.daemon import prepare
 from venom_core.domain.node import NodeLoad, NodeProfile, check_name
 from venom_core.errors import LeaseLost, MissingExtra, StoreError, VenomError
 from venom_core.event_loop import end_tasks, run
+from venom_core.infrastructure.audit_follower import AuditFollower
 from venom_core.infrastructure.chores import Chores
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.leadership import Leadership
@@ -86,6 +88,9 @@ class Nexus:
         self.leadership = crew.leadership
         log.info("%s is up", self.name)
         tasks = [asyncio.create_task(crew.run()), asyncio.create_task(self._rejoin(keeper))]
+        if self.settings.hive_audit_file:
+            follower = AuditFollower(hive, Path(self.settings.hive_audit_file), self.name)
+            tasks.append(asyncio.create_task(follower.run()))
         stopped = asyncio.create_task(self._stop.wait())
         await asyncio.wait([*tasks, *beside, stopped], return_when=asyncio.FIRST_COMPLETED)
         await end_tasks(*tasks, stopped)

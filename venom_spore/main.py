@@ -156,6 +156,7 @@ class VenomSpore:
         desk = OrderDesk(hive, self.worker, channel) if link is None else link.desk(hive, self.worker, channel)
         orders = asyncio.create_task(desk.run())
         try:
+            await hive.pen.tell_head(self.name)
             async with contextlib.AsyncExitStack() as stack:
                 if link is not None:
                     await stack.enter_async_context(link.watching(self._leave_alone))

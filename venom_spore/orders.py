@@ -47,7 +47,7 @@ class OrderDesk:
                 raise SecurityError(f"an order {order.command} is older than {FRESH_S:g} s, or of another time")
         except SecurityError as fault:
             log.warning("refused an order: %s", fault)
-            await self._hive.tasks.audit("refused_order", self._name, str(fault), self._name)
+            await self._hive.pen.write("refused_order", self._name, str(fault), self._name)
         else:
             self._obey(order)
 

@@ -390,7 +390,7 @@ class Worker:
         self._claimer.disturb()
 
     async def _audit(self, attempt: Attempt) -> None:
-        await self.hive.tasks.audit("refused_envelope", attempt.lease.task_id, attempt.error or "", self.profile.name)
+        await self.hive.pen.write("refused_envelope", attempt.lease.task_id, attempt.error or "", self.profile.name)
 
     def _refused(self, settlement: Settlement) -> None:
         log.warning("the end of %s was refused: it was taken from this node meanwhile", settlement.lease.task_id)

@@ -19,6 +19,8 @@ from pathlib import Path
 from tests.cli.terminal import COLUMNS, Terminal
 from tests.servers import SHORT_ROOT, free_port
 from tests.tidy.source import ROOT
+from venom_core.audit_chain import AuditChain
+from venom_core.clock import ManualClock
 from venom_core.infrastructure.embedded import find_server
 
 # Wide enough for the log lines of `venom up`, and for the one line to paste.
@@ -132,6 +134,7 @@ def play() -> Session:
         session = Session(folder, _environment(folder))
         try:
             _whole_hive(session)
+            _audit(session)
             _second_machine(session)
             _server_alone(session)
         finally:
@@ -227,6 +230,17 @@ def _health(session: Session) -> None:
         assert terminal.end() in (0, 1)
         session.keep("bench", "bench --quick", terminal.screen.text())
     session.take("node", "node drain spore-2", add=True)
+
+
+def _audit(session: Session) -> None:
+    chain = AuditChain(session.folder / "audit.jsonl", "spore-1", ManualClock())
+    for task_id in ("t1", "t2"):
+        chain.append("refused_envelope", task_id, "signed with another token")
+    session.take("audit", "audit show audit.jsonl")
+    session.take("audit", "audit verify audit.jsonl", add=True)
+    kept = chain.path.read_bytes()
+    chain.path.write_bytes(kept.replace(b"another", b"our own"))
+    session.take("audit", "audit verify audit.jsonl", code=1, add=True)
 
 
 def _second_machine(session: Session) -> None:

@@ -245,7 +245,7 @@ class Consumer:
         log.error("refused a task: %s", fault)
         record = self._record(lease, TaskStatus.FAILED, None, f"SecurityError: {fault}")
         await self._send(Settlement(lease, "", "end", record))
-        await self._tasks.audit("refused_envelope", lease.task_id, str(fault), self.name)
+        await self._hive.pen.write("refused_envelope", lease.task_id, str(fault), self.name)
 
     async def close(self) -> None:
         """Hand back what is held and leave; with the store away, the end of the lease does both."""

@@ -9,6 +9,7 @@ from venom_core.clock import Clock
 from venom_core.config import Settings
 from venom_core.domain.retry import CRASHES_MAX
 from venom_core.domain.seal import Seal
+from venom_core.infrastructure.audit_pen import AuditPen
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.lease_keeper import Rhythm
 from venom_core.infrastructure.node_store import NodeStore
@@ -42,6 +43,7 @@ class Hive:
     keep: Retention
     rhythm: Rhythm
     upkeep: Upkeep
+    pen: AuditPen
     clock: Clock
     ahead_ms: int
     reaping: set[int] = field(default_factory=set)
@@ -80,6 +82,7 @@ class Hive:
             keep=keep,
             rhythm=Rhythm(settings.hive_heartbeat_interval, settings.hive_lease),
             upkeep=Upkeep(tasks, nodes, seal, keep),
+            pen=AuditPen(tasks, settings.hive_audit_file, clock),
             clock=clock,
             ahead_ms=int(seconds) * 1000 + int(micros) // 1000 - round(clock.lasting_s() * 1000),
         )

@@ -1,0 +1,170 @@
+"""What nodes refuse reaches their own chain, the store and every Nexus's chain; and the command that reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.hives import altered, running, until_so
+from venom_core.audit_chain import AuditChain, read_entries, verify
+from venom_core.cli import main
+from venom_core.clock import ManualClock
+from venom_core.config import Settings
+from venom_core.event_loop import end_tasks
+from venom_core.infrastructure import audit_follower
+from venom_core.infrastructure.audit_follower import AuditFollower, places
+from venom_core.infrastructure.audit_pen import PER_MINUTE_MAX, AuditPen
+from venom_core.infrastructure.message_broker import MessageBroker
+from venom_core.nexus import Nexus
+from venom_spore.skills import SkillSet
+
+TOKEN = "a token of at least thirty-two characters"
+FOREIGN = "another token of thirty-two characters"
+
+skills = SkillSet()
+
+
+@skills.skill
+async def noop() -> None:
+    """Nothing."""
+
+
+def events(path: Path) -> list[str]:
+    return [entry.event for entry in read_entries(path) if entry is not None] if path.exists() else []
+
+
+async def until_event(path: Path, event: str) -> None:
+    async def there() -> bool:
+        return event in await asyncio.to_thread(events, path)
+
+    await until_so(there)
+
+
+async def test_a_forged_task_stands_in_the_chains_of_the_node_and_of_the_nexus(
+    fast: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_follower, "EVERY_S", 0.05)
+    of_node, of_nexus = tmp_path / "node.jsonl", tmp_path / "nexus.jsonl"
+    trusted = altered(fast, nexus_shared_token=TOKEN)
+    forger = altered(fast, nexus_shared_token=FOREIGN)
+    nexus = Nexus(altered(trusted, hive_audit_file=str(of_nexus)), name="nexus-1")
+    serving = asyncio.create_task(nexus.run())
+    task_id = ""
+    async with MessageBroker(forger) as foreign:
+        for _ in range(2):  # the second life tells how far the chain went in the first
+            async with running(skills, altered(trusted, hive_audit_file=str(of_node)), name="n1"):
+                task_id = await foreign.enqueue_task("noop", {})
+                await until_event(of_node, "refused_envelope")
+
+                async def copied(wanted: str = task_id) -> bool:
+                    found = await asyncio.to_thread(lambda: list(read_entries(of_nexus)) if of_nexus.exists() else [])
+                    return any(entry is not None and entry.actor == wanted for entry in found)
+
+                await until_so(copied)
+    await until_event(of_nexus, "audit_head")
+    nexus.stop()
+    await serving
+    await end_tasks(serving)
+    assert verify(of_node).seq >= 2
+    verify(of_nexus)
+    told = {entry.actor for entry in read_entries(of_nexus) if entry is not None and entry.event == "refused_envelope"}
+    assert task_id in told
+
+
+async def test_a_nexus_that_starts_again_copies_no_line_twice(broker: MessageBroker, tmp_path: Path) -> None:
+    path = tmp_path / "nexus.jsonl"
+    for number in range(3):
+        await broker.hive.tasks.audit("refused_envelope", f"t{number}", "why", "n1")
+    assert await AuditFollower(broker.hive, path, "x").look() == 3
+    assert await AuditFollower(broker.hive, path, "x").look() == 0
+    await broker.hive.tasks.audit("refused_envelope", "t3", "why", "n1")
+    assert await AuditFollower(broker.hive, path, "x").look() == 1
+    assert verify(path).seq == 4
+    assert list(places(path)) == [0]
+
+
+async def test_a_flood_is_counted_not_written_out(broker: MessageBroker, tmp_path: Path) -> None:
+    path, clock = tmp_path / "node.jsonl", ManualClock()
+    pen = AuditPen(broker.hive.tasks, str(path), clock)
+    for number in range(PER_MINUTE_MAX + 7):
+        await pen.write("refused_order", str(number), "forged", "n1")
+    assert verify(path).seq == PER_MINUTE_MAX
+    clock.advance(60)
+    await pen.write("refused_order", "later", "forged", "n1")
+    *_, last = read_entries(path)
+    assert last is not None
+    assert last.detail == "forged (and 7 more within a minute)"
+
+
+async def test_a_chain_that_cannot_be_written_stops_nobody_and_is_said(
+    broker: MessageBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pen = AuditPen(broker.hive.tasks, str(tmp_path / "no" / "such" / "folder"), ManualClock())
+    await pen.write("refused_order", "t", "forged", "n1")
+    assert "the audit was not written" in caplog.text
+
+
+async def test_a_damaged_head_is_said_and_stops_nobody(
+    broker: MessageBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "node.jsonl.head").write_text("what")
+    await AuditPen(broker.hive.tasks, str(tmp_path / "node.jsonl"), ManualClock()).tell_head("n1")
+    assert "the end of the audit was not told" in caplog.text
+
+
+async def test_a_follower_waits_out_a_disk_that_takes_nothing(
+    broker: MessageBroker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await broker.hive.tasks.audit("refused_envelope", "t", "why", "n1")
+    follower = asyncio.create_task(AuditFollower(broker.hive, tmp_path / "no" / "folder", "x").run())
+
+    async def said() -> bool:
+        return "the audit is copied later" in caplog.text
+
+    await until_so(said)
+    await end_tasks(follower)
+
+
+def _chain(path: Path, count: int = 3) -> AuditChain:
+    chain = AuditChain(path, "n1", ManualClock())
+    for number in range(count):
+        chain.append("refused_order", f"task-{number}", "forged")
+    return chain
+
+
+def test_the_command_shows_lines_and_verifies_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = _chain(tmp_path / "audit.jsonl")
+    monkeypatch.setenv("HIVE_AUDIT_FILE", str(chain.path))
+    shown = CliRunner().invoke(main, ["audit", "show", "--json", "--lines", "2"])
+    assert [line["actor"] for line in json.loads(shown.stdout)] == ["task-1", "task-2"]
+    assert CliRunner().invoke(main, ["audit", "show", "--event", "nothing", "--json"]).stdout.strip() == "[]"
+    assert "task-2" in CliRunner().invoke(main, ["audit", "show"]).stdout
+    verified = CliRunner().invoke(main, ["audit", "verify"])
+    assert verified.exit_code == 0
+    assert "3 lines, none changed; 1 heads" in verified.stdout
+    assert json.loads(CliRunner().invoke(main, ["audit", "verify", "--json"]).stdout)["lines"] == 3
+
+
+def test_the_command_finds_an_end_that_was_cut_off_by_the_nexus_that_was_told(tmp_path: Path) -> None:
+    chain = _chain(tmp_path / "node.jsonl")
+    nexus = AuditChain(tmp_path / "nexus.jsonl", "nexus", ManualClock())
+    head = chain.head()
+    nexus.append("audit_head", "n1", f"{head.seq} {head.hash} @0:1-0")
+    nexus.append("audit_head", "another", f"9 {head.hash} @0:2-0")
+    chain.path.write_bytes(b"".join(chain.path.read_bytes().splitlines(keepends=True)[:2]))
+    chain.head_file.unlink()
+    assert CliRunner().invoke(main, ["audit", "verify", str(chain.path)]).exit_code == 0
+    found = CliRunner().invoke(main, ["audit", "verify", str(chain.path), "--witness", str(nexus.path)])
+    assert found.exit_code == 1
+    assert "its end is cut off" in found.output
+
+
+def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
+    assert "name the file of an audit, or set HIVE_AUDIT_FILE" in CliRunner().invoke(main, ["audit", "show"]).output
+    gone = CliRunner().invoke(main, ["audit", "verify", str(_chain(tmp_path / "a.jsonl").path), "--witness", "x.head"])
+    assert gone.exit_code == 1
+    assert "cannot be read" in gone.output

@@ -1,0 +1,259 @@
+"""A log of what concerns security, each line sealed to the one before it by a hash.
+
+One JSON object a line: `{"seq", "at", "node", "event", "actor", "detail", "prev", "hash"}`. `hash` is the SHA-256
+of the line without it, in sorted compact JSON, and `prev` is the hash of the line before (64 zeros at the first). So a
+line that is changed, taken out, put in or moved breaks the chain where it stands. What is cut off at the end leaves a
+chain that is whole: that shows only beside a *head*, a number and hash that somebody else has seen. The file
+`<log>.head` holds the last one, and a Nexus keeps those that nodes have told it of.
+
+A process that dies while it writes leaves a torn line. The next one closes it and says so, which the chain allows there
+only. A log of `ROTATE_BYTES` becomes `<log>.1`, in the place of the one before, and the chain goes on in a new file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from venom_core.clock import Clock, to_utc
+from venom_core.errors import AuditBroken
+
+if sys.platform != "win32":
+    import fcntl
+
+FIRST = "0" * 64
+DETAIL_CHARS_MAX = 1000
+NAME_CHARS_MAX = 200
+LINE_BYTES_MAX = 16_384
+ROTATE_BYTES = 64 * 1024 * 1024
+TORN = "torn"
+_FILE_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The end of a chain at some moment: how many lines, and the hash of the last."""
+
+    seq: int = 0
+    hash: str = FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line. `at`: ISO 8601 in UTC; `actor`: who did it, or whom it is about."""
+
+    seq: int
+    at: str
+    node: str
+    event: str
+    actor: str
+    detail: str
+    prev: str
+    hash: str = ""
+
+    def sealed(self) -> str:
+        """What its hash has to be."""
+        told = {name: getattr(self, name) for name in ("seq", "at", "node", "event", "actor", "detail", "prev")}
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def line(self) -> bytes:
+        """The line in the file, sealed."""
+        told = {name: getattr(self, name) for name in self.__slots__ if name != "hash"}
+        return json.dumps({**told, "hash": self.sealed()}).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What is to be written down: what happened, by or to whom, and in which words; `node` says so."""
+
+    event: str
+    actor: str
+    detail: str
+    node: str
+
+
+class AuditChain:
+    """One log file, to which any process of this machine may append."""
+
+    def __init__(self, path: Path, node: str, clock: Clock | None = None) -> None:
+        self.path, self.node = path, node
+        self._clock = clock or Clock()
+
+    @property
+    def head_file(self) -> Path:
+        """Where the last head stands."""
+        return self.path.with_name(f"{self.path.name}.head")
+
+    def append(self, event: str, actor: str = "", detail: str = "") -> Head:
+        """Add a line and make it last; blocks for the disk. `AuditBroken` if the log's end is no line, or `OSError`."""
+        return self.extend([Line(event, actor, detail, self.node)])
+
+    def extend(self, lines: Iterable[Line]) -> Head:
+        """The same for any number of lines, of any node, with one wait for the disk."""
+        with self._alone():
+            if self.path.exists() and self.path.stat().st_size >= ROTATE_BYTES:
+                self.path.replace(older(self.path))
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            with os.fdopen(descriptor, "r+b", buffering=0) as file:
+                head = self._repaired(file)
+                for line in lines:
+                    head = self._write(file, head, line)
+                os.fsync(file.fileno())
+            _replace(self.head_file, write_head(head))
+            return head
+
+    def head(self) -> Head:
+        """The present end, as the file of heads says it; the first if there is none."""
+        try:
+            return read_head(self.head_file.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return Head()
+        except (OSError, UnicodeDecodeError) as fault:
+            raise AuditBroken(f"{self.head_file} cannot be read: {fault}") from None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One writer at a time; the kernel lets go when the file is closed."""
+        with self.path.with_name(f"{self.path.name}.lock").open("a") as lock:
+            if sys.platform != "win32":
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _repaired(self, file: BinaryIO) -> Head:
+        """The end of the chain, with a torn last line closed."""
+        last, torn = _tail(file)
+        if last is None and older(self.path).exists():
+            with older(self.path).open("rb") as before:
+                last, _ = _tail(before)
+        head = Head() if last is None else Head(last.seq, last.hash)
+        if torn:
+            file.seek(0, os.SEEK_END)
+            file.write(b"\n")
+            words = "the line before this one was not written to its end"
+            head = self._write(file, head, Line(TORN, "", words, self.node))
+        return head
+
+    def _write(self, file: BinaryIO, head: Head, line: Line) -> Head:
+        at = to_utc(self._clock.now_ms()).isoformat()
+        node, what, who = (_clean(word)[:NAME_CHARS_MAX] for word in (line.node, line.event, line.actor))
+        entry = Entry(head.seq + 1, at, node, what, who, _clean(line.detail)[:DETAIL_CHARS_MAX], head.hash)
+        file.seek(0, os.SEEK_END)
+        left = entry.line()
+        while left:
+            left = left[file.write(left) :]
+        return Head(entry.seq, entry.sealed())
+
+
+def older(path: Path) -> Path:
+    """Where the part before the present one of a log lies."""
+    return path.with_name(f"{path.name}.1")
+
+
+def write_head(head: Head) -> str:
+    """A head as text: `seq hash`."""
+    return f"{head.seq} {head.hash}"
+
+
+def read_head(text: str) -> Head:
+    """The head in a text; `AuditBroken` if it is none."""
+    seq, _, digest = text.strip().partition(" ")
+    if not (seq.isascii() and seq.isdigit() and len(seq) < 16 and len(digest) == len(FIRST)):
+        raise AuditBroken(f"{text.strip()!r:.60} is no head of an audit (a number and 64 hexadecimal digits)")
+    return Head(int(seq), digest)
+
+
+def read_entries(path: Path) -> Iterator[Entry | None]:
+    """The lines of a log, oldest first; None for one that is not a line. `AuditBroken` if the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while raw := file.readline(LINE_BYTES_MAX):
+                yield _entry(raw)
+    except OSError as fault:
+        raise AuditBroken(f"{path} cannot be read: {fault.strerror}") from None
+
+
+def verify(path: Path, witnesses: Iterable[Head] = ()) -> Head:
+    """Check a whole log, and that it still holds each head that was seen of it; its end.
+
+    Raises:
+        AuditBroken: the first line that is wrong, or a head that is not in it; the sentence says which.
+    """
+    seen = {head.seq: head.hash for head in witnesses if head.seq}
+    head = Head()
+    if (before := older(path)).exists():
+        # What was before it is gone for good, so its own beginning is believed.
+        first = next(read_entries(before), None)
+        head = _walk(before, Head(first.seq - 1, first.prev) if first else head, seen)
+    head = _walk(path, head, seen)
+    if seen and head.seq < max(seen):
+        raise AuditBroken(f"{path} ends at number {head.seq}, but number {max(seen)} has been seen: its end is cut off")
+    return head
+
+
+def _walk(path: Path, head: Head, seen: Mapping[int, str]) -> Head:
+    torn = False
+    for number, entry in enumerate(read_entries(path), 1):
+        place = f"line {number} of {path}"
+        if torn and (entry is None or entry.event != TORN):
+            raise AuditBroken(f"line {number - 1} of {path} is no line of an audit: it was changed or cut")
+        torn = entry is None
+        if entry is not None:
+            head = _next(place, head, entry)
+            if seen.get(entry.seq, entry.hash) != entry.hash:
+                raise AuditBroken(f"{place} is not what was seen as number {entry.seq}: it was written anew")
+    if torn:
+        raise AuditBroken(f"the last line of {path} is cut; if its writer died just then, its next line will say so")
+    return head
+
+
+def _next(place: str, head: Head, entry: Entry) -> Head:
+    if entry.hash != entry.sealed():
+        raise AuditBroken(f"{place} was changed: its hash is not that of what it says")
+    if (entry.seq, entry.prev) != (head.seq + 1, head.hash):
+        raise AuditBroken(f"{place} does not follow the one before it: lines were taken out or put in")
+    return Head(entry.seq, entry.hash)
+
+
+def _entry(raw: bytes) -> Entry | None:
+    try:
+        if not raw.endswith(b"\n"):
+            return None
+        entry = Entry(**json.loads(raw))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    words = (entry.at, entry.node, entry.event, entry.actor, entry.detail, entry.prev, entry.hash)
+    return entry if type(entry.seq) is int and all(isinstance(word, str) for word in words) else None
+
+
+def _tail(file: BinaryIO) -> tuple[Entry | None, bool]:
+    """The last whole line, and whether something torn stands behind it; `AuditBroken` if no line can be found."""
+    size = file.seek(0, os.SEEK_END)
+    if not size:
+        return None, False
+    file.seek(max(0, size - 2 * LINE_BYTES_MAX))
+    *whole, rest = file.read().split(b"\n")
+    for raw in reversed(whole):
+        if entry := _entry(raw + b"\n"):
+            return entry, bool(rest)
+    if size < LINE_BYTES_MAX and not whole:
+        return None, True
+    raise AuditBroken(f"the end of {file.name} is no line of an audit; move it away, a new one begins by itself")
+
+
+def _replace(path: Path, text: str) -> None:
+    made = path.with_name(f"{path.name}.new")
+    made.write_text(text + "\n", encoding="ascii")
+    made.replace(path)
+
+
+def _clean(text: str) -> str:
+    """Text that any reader of the log can show: no control characters, nothing that is not text."""
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,0 +1,80 @@
+"""A Nexus keeps what every node refused: the store's audit, line by line, in a hash-chained file of its own.
+
+The store forgets after some ten thousand lines, and whoever owns it may change them. What has been copied cannot be
+changed unseen. Each line ends with its place in the store, so that a Nexus that starts again goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from venom_core.audit_chain import AuditChain, Line, older, read_entries
+from venom_core.errors import StoreError
+from venom_core.infrastructure.hive import Hive
+
+log = logging.getLogger("venom.audit")
+
+EVERY_S = 5.0
+LINES_PER_LOOK_MAX = 500
+_PLACE = re.compile(r" @(\d{1,6}):(\d{1,20}-\d{1,20})$")
+
+
+class AuditFollower:
+    """Copies the audit of one hive into one file."""
+
+    def __init__(self, hive: Hive, path: Path, name: str) -> None:
+        self._hive, self._chain = hive, AuditChain(path, name, hive.clock)
+        self._seen: dict[int, str] | None = None
+
+    async def run(self) -> None:
+        """Copy until cancelled; what cannot be read or written now is copied later."""
+        while True:
+            try:
+                await self.look()
+            except (StoreError, OSError) as fault:
+                log.warning("the audit is copied later: %s", fault)
+            await asyncio.sleep(EVERY_S)
+
+    async def look(self) -> int:
+        """Copy what is new; how many lines. Raises `StoreError`, `AuditBroken` or `OSError`."""
+        if self._seen is None:
+            self._seen = await asyncio.to_thread(places, self._chain.path)
+        copied = 0
+        for partition in range(self._hive.tasks.keyspace.partitions):
+            while found := await self._read(partition, self._seen.get(partition, "")):
+                lines = [_line(partition, stamp, fields) for stamp, fields in found]
+                await asyncio.to_thread(self._chain.extend, lines)
+                self._seen[partition] = found[-1][0].decode()
+                copied += len(found)
+        return copied
+
+    async def _read(self, partition: int, after: str) -> list[tuple[bytes, list[bytes]]]:
+        key = self._hive.tasks.keyspace.key(partition, "audit")
+        since = f"({after}" if after else "-"
+        read: list[tuple[bytes, list[bytes]]] = await self._hive.link.command(
+            "XRANGE", key, since, "+", "COUNT", LINES_PER_LOOK_MAX
+        )
+        return read
+
+
+def places(path: Path) -> dict[int, str]:
+    """The last place in the store that was copied from each partition, out of a log; blocks for reading it."""
+    found: dict[int, str] = {}
+    for part in (older(path), path):
+        if part.exists():
+            for entry in read_entries(part):
+                if entry is not None and (place := _PLACE.search(entry.detail)):
+                    found[int(place[1])] = place[2]
+    return found
+
+
+def _line(partition: int, stamp: bytes, fields: list[Any]) -> Line:
+    texts = [item.decode(errors="replace") for item in fields]
+    told = dict(zip(texts[::2], texts[1::2], strict=False))
+    words = told.get("why", "") or " ".join(f"{name}={told[name]}" for name in ("fence", "verb") if name in told)
+    detail = f"{words[:800]} @{partition}:{stamp.decode()}"
+    return Line(told.get("what", ""), told.get("task", ""), detail, told.get("node", ""))

@@ -1,0 +1,69 @@
+"""Writing the security audit: into the store, where every Nexus reads it, and into this machine's own chain if any.
+
+A flood of bad messages is counted, not written out: `PER_MINUTE_MAX` lines, then one that says how many more there
+were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from venom_core.audit_chain import AuditChain, write_head
+from venom_core.clock import Clock
+from venom_core.errors import AuditBroken, StoreError
+from venom_core.infrastructure.task_store import TaskStore
+
+log = logging.getLogger("venom.audit")
+
+PER_MINUTE_MAX = 60
+HEAD_SEEN = "audit_head"
+
+
+class AuditPen:
+    """Where one process writes down what it refused."""
+
+    def __init__(self, tasks: TaskStore, path: str, clock: Clock) -> None:
+        """`path`: of the chain; empty for none."""
+        self._tasks, self._path, self._clock = tasks, path, clock
+        self._minute, self._written, self._skipped = -1, 0, 0
+
+    async def write(self, what: str, subject: str, why: str, node: str) -> None:
+        """One line; a disk that is full or a store that is away is said in the log and stops nobody."""
+        if not self._may_write():
+            return
+        if self._skipped:
+            why = f"{why} (and {self._skipped} more within a minute)"
+            self._skipped = 0
+        await self._chain(what, subject, why, node)
+        await self._tasks.audit(what, subject, why, node)
+
+    async def tell_head(self, node: str) -> None:
+        """Tell the hive how far this machine's chain goes, so that cutting its end off would show."""
+        if not self._path:
+            return
+        try:
+            head = await asyncio.to_thread(AuditChain(Path(self._path), node, self._clock).head)
+            if head.seq:
+                await self._tasks.audit(HEAD_SEEN, node, write_head(head), node)
+        except (AuditBroken, StoreError) as fault:
+            log.error("the end of the audit was not told: %s", fault)
+
+    async def _chain(self, what: str, subject: str, why: str, node: str) -> None:
+        if not self._path:
+            return
+        try:
+            await asyncio.to_thread(AuditChain(Path(self._path), node, self._clock).append, what, subject, why)
+        except (AuditBroken, OSError) as fault:
+            log.error("the audit was not written: %s", fault)
+
+    def _may_write(self) -> bool:
+        minute = int(self._clock.lasting_s() // 60)
+        if minute != self._minute:
+            self._minute, self._written = minute, 0
+        self._written += 1
+        if self._written > PER_MINUTE_MAX:
+            self._skipped += 1
+            return False
+        return True
