@@ -23,7 +23,7 @@ if sys.platform != "win32":
     import fcntl
 
 BUSY, LOCAL_FAULT = "BUSY", "LOCAL_FAULT"
-FOLDER_MODE = 0o700
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
 
 
 class LauncherFault(Exception):
@@ -138,7 +138,10 @@ def held(lock: Path, why_not: str, *, wait: bool = False) -> Iterator[None]:
     Raises:
         LauncherFault: BUSY with `why_not` if another process holds it, unless `wait`.
     """
-    with lock.open("a") as file:
+    # Made once and only read from then on: what is locked can be held on a disk that takes no change.
+    if not lock.exists():
+        lock.touch(FILE_MODE)
+    with lock.open("rb") as file:
         if sys.platform != "win32":
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
