@@ -21,12 +21,12 @@ CLOCK_SLACK_MS = 300_000
 SEEN_MAX = 2_000
 """Packages whose hash is remembered; the newest stay."""
 FLOOR_BYTES_MAX = 1_048_576
-# What starts anew with a role: the versions that its old signers could have raised (TUF 5.3.11).
+# What starts anew with a role: the versions that only its old signers vouched for (TUF 5.3.11).
 _FALLS_WITH = {
     "root": (),
     "timestamp": ("timestamp", "snapshot"),
     "snapshot": ("timestamp", "snapshot", "targets"),
-    "targets": ("targets",),
+    "targets": (),
 }
 
 

@@ -65,7 +65,7 @@ def _judge(step: tuple[str, Any]) -> None:
     name.encode()  # a lone half of a surrogate pair is a ValueError
     if isinstance(value, str):
         value.encode()
-    elif isinstance(value, bool):
+    elif value is None or isinstance(value, bool):
         if name in _WHOLE:
             raise ValueError(f"{name} is {str(value).lower()}, not a number")
     elif isinstance(value, int) and abs(value) > INTEGER_MAX:

@@ -122,6 +122,7 @@ class Judge(Updater):
     def standing(self) -> Standing:
         """How far the repository has come; after `refresh`. `UpdateRefused` CLOCK_BACKWARDS if in the future."""
         trusted, root = self._trusted_set, self._trusted_set.root
+        _check_keys(root)
         top = (trusted.root, trusted.timestamp, trusted.snapshot, trusted.targets)
         for each in top:
             _signed_before(each.type, each.unrecognized_fields.get(ISSUED), self._moment)
@@ -197,7 +198,17 @@ def root_of(data: bytes) -> Root:
         if found.signed.type != Root.type:
             raise RepositoryError(f"it is of type {found.signed.type}")
         found.signed.verify_delegate(Root.type, found.signed_bytes, found.signatures)
-        return found.signed
+    _check_keys(found.signed)
+    return found.signed
+
+
+def _check_keys(root: Root) -> None:
+    """Refuse a root in which one key stands under several ids: alone it would count as many (python-tuf counts ids)."""
+    for name, role in root.roles.items():
+        values = {"".join(str(root.keys[keyid].keyval.get("public")).split()).lower() for keyid in role.keyids}
+        if len(values) != len(role.keyids):
+            sentence = f"root names one key of {name} under several ids; ask for a root with as many keys as it says"
+            raise UpdateRefused(Code.BAD_METADATA, sentence)
 
 
 def _signed_before(role: str, issued: object, moment: datetime) -> None:
