@@ -65,12 +65,8 @@ class Outcome:
         return self.exit is Exit.STAGED
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a hint promises: this hash, and `check`, which raises `UpdateRefused` if what is signed says otherwise."""
-
-    sha256: str
-    check: Callable[[Sequence[Signed]], None]
+Expected = Callable[[Sequence[Signed]], None]
+"""Raises `UpdateRefused` if what is signed is not what a message promised."""
 
 
 class Look:
@@ -113,7 +109,7 @@ class Look:
         drop_old_parts(self._layout.staging, self._now_s())
         signed = trust.refresh()
         if expected is not None:
-            expected.check(signed)
+            expected(signed)
         choice = self._choose(trust, signed, state)
         if choice.take is not None:
             return self._stage(trust, signed, choice.take, state_file, progress)
