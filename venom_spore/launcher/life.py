@@ -14,7 +14,7 @@ from venom_spore.launcher.phases import Mode
 # A worker hands back what it could not finish within its drain timeout; that takes a few seconds more.
 HANDING_BACK_S = 20.0
 FORCED_S = 10.0
-SICK_S = 5.0
+SICK_S = 2.0
 DRAIN_S = 30.0
 
 
@@ -46,7 +46,7 @@ class Life:
 
     def harder(self, now_s: float) -> None:
         """First it is told, then told to hand back at once, then killed with all of its group."""
-        self._tell(now_s, FORCED_S)
+        self._tell(now_s, SICK_S if self.sick else FORCED_S)
 
     def tick(self, now_s: float) -> None:
         """Be harder when it is time."""
