@@ -18,14 +18,13 @@ _FENCE = re.compile(r"^```python$(.*?)^```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = ("en", "pl")
 
 BROKER, FOREMAN = "test_broker_examples.py", "test_foreman_examples.py"
-PARALLEL, STACK = "test_parallel_examples.py", "test_stack_examples.py"
-LATER = "signed updates come with their own issue"
+PARALLEL, STACK, OTA = "test_parallel_examples.py", "test_stack_examples.py", "test_ota_examples.py"
 
 # Both documents number their examples alike; the English one has five more at its end.
 RUN_BY: dict[int, str] = {
-    0: BROKER, 1: FOREMAN, 2: FOREMAN, 3: PARALLEL, 4: LATER, 5: LATER, 6: STACK, 7: PARALLEL, 8: PARALLEL, 9: LATER,
+    0: BROKER, 1: FOREMAN, 2: FOREMAN, 3: PARALLEL, 4: OTA, 5: OTA, 6: STACK, 7: PARALLEL, 8: PARALLEL, 9: OTA,
     10: FOREMAN, 11: BROKER, 12: BROKER, 13: BROKER, 14: BROKER, 15: PARALLEL, 16: BROKER, 17: FOREMAN, 18: PARALLEL,
-    19: BROKER, 20: LATER, 21: LATER, 22: LATER, 23: LATER, 24: LATER,
+    19: BROKER, 20: OTA, 21: OTA, 22: OTA, 23: OTA, 24: OTA,
 }  # fmt: skip
 
 # What cannot run as it stands, and what is run instead.
