@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.ota.hostile_server import HostileServer, serving
-from tests.ota.households import PASSPHRASE, Household, package
+from tests.ota.households import CHEAP, PASSPHRASE, Household, package
 from venom_core.clock import ManualClock
 from venom_core.ota.repository import Repository
 
@@ -18,7 +18,7 @@ from venom_core.ota.repository import Repository
 def made_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A published repository with one package, two of three root keys signing, at the hour of a ManualClock."""
     folder = tmp_path_factory.mktemp("made")
-    repository = Repository(folder / "ota", PASSPHRASE, clock=ManualClock())
+    repository = Repository(folder / "ota", PASSPHRASE, clock=ManualClock(), cost=CHEAP)
     repository.init(root_keys=3, threshold=2)
     repository.add_package(package(folder))
     repository.publish()
@@ -35,7 +35,7 @@ def clock() -> ManualClock:
 def repository(made_repository: Path, tmp_path: Path, clock: ManualClock) -> Repository:
     """That repository, this test's own."""
     shutil.copytree(made_repository, tmp_path / "ota")
-    return Repository(tmp_path / "ota", PASSPHRASE, clock=clock)
+    return Repository(tmp_path / "ota", PASSPHRASE, clock=clock, cost=CHEAP)
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from venom_core.ota.trust import Trust
 from venom_core.ota.verifying import Signed
 
 PASSPHRASE = "correct horse battery staple"
+CHEAP = 2
+"""What a guess at a passphrase costs in tests."""
 SHORT = Patience(file_s=30)
 DAY_S = 86_400
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from venom_core.errors import InputError
+from venom_core.ota.stretching import COST, new_line, stretched
 from venom_core.ota.tuf_names import CryptoSigner, SSlibKey
 from venom_core.ota.whole_files import write_new
 
@@ -70,17 +71,23 @@ def check_passphrase(passphrase: str) -> str:
     return passphrase
 
 
-def make_key(path: Path, role: str, now_ms: int, passphrase: str | None) -> KeyFile:
-    """A new key of a role at `path`; encrypted if a passphrase is given. `InputError` if there is a file already."""
+def make_key(path: Path, role: str, now_ms: int, passphrase: str | None, cost: int = COST) -> KeyFile:
+    """A new key of a role at `path`; encrypted if a passphrase is given, which is made dear to guess by `cost`.
+
+    Raises `InputError` if there is a file already.
+    """
     private = Ed25519PrivateKey.generate()
     locked: KeySerializationEncryption = NoEncryption()
+    line = b""
     if passphrase is not None:
-        locked = BestAvailableEncryption(check_passphrase(passphrase).encode())
+        line = new_line(cost)
+        locked = BestAvailableEncryption(stretched(check_passphrase(passphrase), line))
     public = private.public_key()
     text = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     half = PublicHalf(role=role, keyid=SSlibKey.from_crypto(public).keyid, made_ms=now_ms, public=text)
     try:
-        write_new(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
+        pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked)
+        write_new(path, b"\n".join((line, pem)) if line else pem)
         write_new(_half_of(path), msgspec.json.format(msgspec.json.encode(half)) + b"\n")
     except FileExistsError as fault:
         raise InputError(f"{fault.filename} exists already; it is not overwritten, move it away first") from None
@@ -99,15 +106,17 @@ def signer_of(file: KeyFile, passphrase: str | None) -> CryptoSigner:
         InputError: the file is absent, can be read by others, is no key, is another key than its public half says, or
             the passphrase does not fit.
     """
+    text = _owners_only(file.path)
+    line, _, _ = text.partition(b"\n")
     try:
-        private = load_pem_private_key(_owners_only(file.path), passphrase.encode() if passphrase else None)
+        private = load_pem_private_key(text, None if passphrase is None else stretched(passphrase, line))
     except TypeError:
-        said = "is encrypted; give its passphrase in HIVE_OTA_PASSPHRASE" if passphrase is None else "is not encrypted"
-        if passphrase is None:
-            raise InputError(f"{file.path} {said}") from None
-        return signer_of(file, None)
+        said = (
+            "is encrypted; give its passphrase" if passphrase is None else "should be encrypted and is not; rotate it"
+        )
+        raise InputError(f"{file.path} {said}") from None
     except ValueError:
-        said = "the passphrase does not fit it" if passphrase else "it is no PEM key"
+        said = "it is no PEM key" if passphrase is None else "the passphrase does not fit"
         raise InputError(f"{file.path} cannot be opened: {said}; check HIVE_OTA_PASSPHRASE and the file") from None
     if not isinstance(private, Ed25519PrivateKey):
         raise InputError(f"{file.path} is no Ed25519 key; make one with: venom ota key --new ROLE")

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from venom_core.errors import InputError
 from venom_core.ota.key_files import KeyFile, check_passphrase, key_files, make_key, signer_of
 from venom_core.ota.roles import OFFLINE, Role, folder_of, shown
+from venom_core.ota.stretching import COST
 from venom_core.ota.tuf_names import CryptoSigner
 
 RETIRED = "retired"
@@ -21,10 +22,13 @@ Passphrase = str | SecretStr | Callable[[], str] | None
 class KeyStore:
     """The folders `keys` and `online` of a repository, and further ones with keys that were brought along."""
 
-    def __init__(self, home: Path, passphrase: Passphrase = None, further: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, home: Path, passphrase: Passphrase = None, further: Iterable[Path] = (), cost: int = COST
+    ) -> None:
         self._home = home
         self._passphrase = passphrase
         self._further = tuple(further)
+        self._cost = cost
 
     def files(self) -> list[KeyFile]:
         """Every key of which a public half is here, by file name; a private half may lie elsewhere."""
@@ -36,7 +40,7 @@ class KeyStore:
         """A new key of a role, offline ones encrypted; `InputError` without a passphrase for them."""
         passphrase = check_passphrase(self._asked()) if role in OFFLINE else None
         path = self._home / folder_of(role) / f"{shown(role)}-{secrets.token_hex(4)}.pem"
-        return make_key(path, role, now_ms, passphrase)
+        return make_key(path, role, now_ms, passphrase, self._cost)
 
     def forget(self, file: KeyFile) -> None:
         """Remove a key that was made in vain."""

@@ -29,6 +29,7 @@ from venom_core.ota.publishing import Published, Publisher
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.roles import KEYS_MAX, Lifetimes, role_of, shown
 from venom_core.ota.signing import sign
+from venom_core.ota.stretching import COST
 from venom_core.ota.tuf_names import Root, TargetFile, Targets
 from venom_core.ota.verifying import WHEELS, Signed, package_name, read_targets
 from venom_core.ota.whole_files import PUBLIC, only_one
@@ -47,10 +48,14 @@ class Repository:
         keys: Iterable[Path] = (),
         lifetimes: Lifetimes | None = None,
         clock: Clock | None = None,
+        cost: int = COST,
     ) -> None:
-        """`passphrase` opens the offline keys; `keys`: further folders in which keys lie, such as a stick's."""
+        """`passphrase` opens the offline keys; `keys`: further folders in which keys lie, such as a stick's.
+
+        `cost` is what one guess at the passphrase of a new key costs (scrypt's n).
+        """
         self.home = home
-        self.keys = KeyStore(home, passphrase, keys)
+        self.keys = KeyStore(home, passphrase, keys, cost)
         self._clock = clock or Clock()
         self._lifetimes = lifetimes or Lifetimes()
         self.files = MetadataFiles(home / REPOSITORY / "metadata", self._clock, self._lifetimes)
