@@ -7,9 +7,11 @@ import pytest
 
 from tests.demo.ends import ended, file
 from venom_core.demo import report as report_module
+from venom_core.demo import run as run_module
 from venom_core.demo.ledger import Ledger
 from venom_core.demo.rates import SpeedUp
-from venom_core.demo.report import Killed, Run, report
+from venom_core.demo.report import report
+from venom_core.demo.run import Killed, Run
 from venom_core.demo.sources import Sources
 from venom_core.domain.lifecycle import TaskStatus
 
@@ -100,4 +102,4 @@ def test_what_is_missing_failed_or_doubled_is_named_and_nothing_is_claimed() -> 
 
 
 def test_the_machine_has_cores() -> None:
-    assert report_module.cores() >= 1
+    assert run_module.cores() >= 1

@@ -23,11 +23,12 @@ from venom_core.errors import InputError
     metavar="S",
     help="Seconds the sample is worth.",
 )
+@click.option("--ota", is_flag=True, help="Kill nobody: update the Spores meanwhile, and roll a bad release back.")
 @click.pass_context
-def demo(context: click.Context, path: Path | None, everything: bool, sample_s: float) -> None:
+def demo(context: click.Context, path: Path | None, everything: bool, sample_s: float, ota: bool) -> None:
     """Scan the Python files under PATH (default: installed packages) with three Spores; one is killed half-way."""
     try:
-        code = run_quickstart(Wishes(path, everything, sample_s))
+        code = run_quickstart(Wishes(path, everything, sample_s, ota))
     except InputError as fault:
         click.echo(f"venom: {fault}", err=True)
         code = 2

@@ -8,22 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import secrets
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from venom_core.clock import Clock
 from venom_core.config import Settings
+from venom_core.demo.versions import MODULE
 from venom_core.errors import VenomError
 from venom_core.infrastructure.embedded import EmbeddedServer, ensure_server
 from venom_spore.process_tree import descendants, send
+
+if TYPE_CHECKING:
+    from venom_core.demo.releases import Releases
 
 OURS = ("HIVE_", "REDIS_", "NEXUS_", "VENOM_", "ENABLE_HIVE")
 SKILLS = "venom_core.demo.skills:skills"
@@ -31,6 +38,8 @@ STOP_TIMEOUT_S = 8.0
 LOG_LINES_SHOWN = 5
 # A Spore of ours has nothing to finish when it is told to stop.
 DRAIN_S = 0.5
+# Who watches does not want to wait for an hour.
+QUICK = ("--probation", "3", "--hint-every", "1", "--poll", "5")
 LOOK_S = 1.0
 
 
@@ -67,6 +76,8 @@ class Fleet:
     namespace: str
     server_binary: str | None
     clock: Clock = field(default_factory=Clock)
+    releases: Releases | None = None
+    api_port: int = 0
     components: dict[str, Component] = field(default_factory=dict)
     server: EmbeddedServer | None = None
     _starting: asyncio.Task[EmbeddedServer] | None = None
@@ -96,9 +107,24 @@ class Fleet:
         """Start a Nexus."""
         await self._start(name, "venom_core.nexus", "--name", name)
 
+    async def serve_releases(self) -> None:
+        """Before the Nexus starts: make a repository of signed releases, which it will serve."""
+        self.releases, self.api_port = _releases(self.folder), free_port()
+        await asyncio.to_thread(self.releases.prepare, self.folder)
+
     async def start_spore(self, name: str) -> None:
-        """Start a Spore with one slot and the scanner."""
-        await self._start(name, "venom_spore.main", "--name", name, "--concurrency", "1", "--skills", SKILLS)
+        """Start a Spore with one slot and the scanner; under a launcher if there are releases for it."""
+        options = ("--name", name, "--concurrency", "1", "--skills")
+        if self.releases is None:
+            await self._start(name, "venom_spore.main", *options, SKILLS)
+            return
+        home = self.home_of(name)
+        await asyncio.to_thread(self.releases.join, home, f"http://127.0.0.1:{self.api_port}")
+        await self._start(name, "venom_spore.launcher", "--home", str(home), *QUICK, "--", *options, f"{MODULE}:skills")
+
+    def home_of(self, name: str) -> Path:
+        """The folder of a Spore's launcher."""
+        return self.folder / "homes" / name
 
     async def _start(self, name: str, *command: str) -> None:
         log = self.folder / f"{name}.log"
@@ -116,8 +142,13 @@ class Fleet:
 
     def _environment(self) -> dict[str, str]:
         assert self.server is not None
+        served = (
+            {"HIVE_API_PORT": str(self.api_port), "HIVE_OTA_HOME": str(self.releases.home)} if self.releases else {}
+        )
         return {
             **os.environ,
+            **served,
+            "HIVE_OTA_INTERVAL": "0",
             "REDIS_URL": self.server.url,
             "HIVE_NAMESPACE": self.namespace,
             "HIVE_DRAIN_TIMEOUT": str(DRAIN_S),
@@ -203,6 +234,20 @@ def open_fleet(clock: Clock) -> Fleet:
             del os.environ[name]
     folder = Path(tempfile.mkdtemp(prefix="venom-demo-"))
     return Fleet(folder, f"demo-{secrets.token_hex(6)}", server_binary, clock)
+
+
+def _releases(folder: Path) -> Releases:
+    """They need the extra `ota`, which a run without them does not ask for; `MissingExtra`."""
+    made: Releases = importlib.import_module("venom_core.demo.releases").Releases(folder)
+    return made
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _ending(code: int) -> str:

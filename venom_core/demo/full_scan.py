@@ -1,76 +1,50 @@
-"""The scan itself: every file once, by all Spores, one of which is killed half-way."""
+"""The scan itself: every file once, by all Spores, whatever happens to these meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from venom_core.demo.job import Job
 from venom_core.demo.ledger import Ledger
 from venom_core.demo.rates import OneSlot, compare
-from venom_core.demo.report import Killed, Run
-from venom_core.demo.scene import Scene, seconds_of
+from venom_core.demo.run import Run
+from venom_core.demo.scene import Scene
 from venom_core.demo.sources import SourceFile
-from venom_core.domain.lifecycle import TaskStatus
 from venom_core.event_loop import end_tasks
 
 AHEAD = 24
-MOMENT_S = 0.005
-KILL_FILES_MIN = 4
 
 
-async def scan_all(scene: Scene, one: OneSlot, files: Sequence[SourceFile], nodes: Sequence[str], victim: str) -> Run:
-    """Scan `files` with Spores that are up; kill `victim` when half of them are done. Returns what is known then."""
+@dataclass(frozen=True)
+class Incident:
+    """What happens during a scan. `to_its_end`: the run waits for it, though all files are done."""
+
+    happen: Callable[[Scene, Job, Run], Awaitable[None]]
+    to_its_end: bool = False
+
+
+async def scan_all(
+    scene: Scene, one: OneSlot, files: Sequence[SourceFile], nodes: Sequence[str], incident: Incident
+) -> Run:
+    """Scan `files` with Spores that are up, while something happens. Returns what is known then."""
     begun_s = scene.clock.monotonic_s()
     ledger = Ledger()
     job = scene.job(ledger)
     run = Run(scene.sources, files, ledger, one=one, slots=len(nodes))
     async with scene.shown(f"Scanning {len(files):,} files with {len(nodes)} Spores", len(files)):
-        killer = asyncio.create_task(_kill_half_way(scene, job, run, victim))
+        happening = asyncio.ensure_future(incident.happen(scene, job, run))
         work = asyncio.create_task(job.run(iter(files), AHEAD))
         try:
-            await asyncio.wait([work, killer], return_when=asyncio.FIRST_COMPLETED)
-            if killer.done():
-                killer.result()
+            await asyncio.wait([work, happening], return_when=asyncio.FIRST_COMPLETED)
+            if happening.done():
+                happening.result()
             await work
+            run.seconds = scene.clock.monotonic_s() - begun_s
+            if incident.to_its_end:
+                await happening
         finally:
-            await end_tasks(killer, work)
-    run.seconds = scene.clock.monotonic_s() - begun_s
-    run.speed_up = compare(one, ledger.spans, nodes, run.killed.at_s if run.killed else math.inf)
+            await end_tasks(happening, work)
+    run.speed_up = compare(one, ledger.spans, nodes, run.undisturbed_until_s)
     return run
-
-
-async def _kill_half_way(scene: Scene, job: Job, run: Run, victim: str) -> None:
-    """Wait for the half, kill the victim while it is at a file, and say what it was at."""
-    if len(run.files) < KILL_FILES_MIN:
-        return
-    await run.ledger.reached(len(run.files) // 2)
-    await _until_busy(scene, job, victim, run.one)
-    component = scene.fleet.kill(victim)
-    run.killed = Killed(victim, scene.now_s())
-    scene.board.row(victim).killed = True
-    run.killed.held = tuple(await _held_by(scene, job, victim))
-    names = ", ".join(scene.sources.shown(file.path) for file, _ in run.killed.held) or "nothing"
-    scene.view.say(f"  SIGKILL: {victim} (process {component.pid}) is dead. It was at: {names}", "bold red")
-
-
-async def _until_busy(scene: Scene, job: Job, node: str, one: OneSlot) -> None:
-    """Wait until a Spore is at a file that will, by its size, keep it busy for a moment longer."""
-    while True:
-        for file, started_s in await _held_by(scene, job, node):
-            left_s = file.size / max(one.bytes_per_s, 1.0) - (scene.now_s() - started_s)
-            if left_s > MOMENT_S:
-                return
-        await asyncio.sleep(MOMENT_S)
-
-
-async def _held_by(scene: Scene, job: Job, node: str) -> list[tuple[SourceFile, float]]:
-    """Files that a Spore is at, and since when."""
-    under_way = dict(job.under_way)
-    tasks = await asyncio.gather(*(scene.broker.get_task_status(task_id) for task_id in under_way))
-    return [
-        (under_way[task.task_id], seconds_of(task.started_at))
-        for task in tasks
-        if task is not None and task.status is TaskStatus.RUNNING and task.assigned_node == node
-    ]

@@ -63,6 +63,7 @@ class Ledger:
     seen: Counter[str] = field(default_factory=Counter)
     severities: Counter[str] = field(default_factory=Counter)
     rules: Counter[str] = field(default_factory=Counter)
+    releases: Counter[str] = field(default_factory=Counter)
     nodes: Counter[str] = field(default_factory=Counter)
     lines: int = 0
     scanned: list[Scanned] = field(default_factory=list)
@@ -100,6 +101,8 @@ class Ledger:
 
     def _add_result(self, file: SourceFile, result: dict[str, Any]) -> None:
         self.seen[result["path"]] += 1
+        if "release" in result:
+            self.releases[result["release"]] += 1
         if "skipped" in result:
             self.skipped.append((file, result["skipped"]))
             return

@@ -1,21 +1,29 @@
-"""The quickstart: start a hive, measure one slot, scan with three Spores, kill one half-way, report, stop."""
+"""The quickstart: start a hive, measure one slot, scan with three Spores, kill one half-way, report, stop.
+
+With `ota` nobody is killed: the Spores take a new release while they work, and then one that does not start.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
+from functools import partial
 from importlib.util import find_spec
 
 from rich.console import Console
 
 from venom_core.clock import Clock
 from venom_core.demo.fleet import Fleet, open_fleet
-from venom_core.demo.full_scan import scan_all
+from venom_core.demo.full_scan import Incident, scan_all
+from venom_core.demo.half_way_kill import kill_half_way
 from venom_core.demo.one_slot import choose, measure_one_slot
-from venom_core.demo.report import cores, report
+from venom_core.demo.report import report
+from venom_core.demo.run import cores
 from venom_core.demo.scene import Scene, Wishes
 from venom_core.demo.sources import Sources, find_sources, installed_packages
+from venom_core.demo.updates import TwoUpdates
+from venom_core.demo.versions import THIRD
 from venom_core.demo.view import LiveView, PlainView, View
 from venom_core.errors import InputError, StoreError, VenomError
 from venom_core.event_loop import LOOP_FACTORY, end_tasks
@@ -92,12 +100,13 @@ async def _run(wishes: Wishes, sources: Sources, view: View, fleet: Fleet, clock
     begun_s = clock.monotonic_s()
     await fleet.start_server()
     view.say(f"  {'embedded server':22} up after {clock.monotonic_s() - begun_s:.2f} s")
+    if wishes.ota:
+        await fleet.serve_releases()
     first, *others = SPORES
     async with MessageBroker(fleet.settings()) as broker:
         scene = Scene(wishes, sources, view, fleet, broker, clock)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(scene.timed("venom-nexus", scene.start_nexus()))
-            group.create_task(scene.timed(f"venom-spore {first}", scene.start_spore(first)))
+        await scene.timed("venom-nexus", scene.start_nexus())
+        await scene.timed(f"venom-spore {first}", scene.start_spore(first))
         one = await measure_one_slot(scene, first)
         files = choose(wishes, sources.files, one, min(len(SPORES), cores()))
         if len(files) < len(sources.files):
@@ -105,12 +114,18 @@ async def _run(wishes: Wishes, sources: Sources, view: View, fleet: Fleet, clock
         async with asyncio.TaskGroup() as group:
             for name in others:
                 group.create_task(scene.timed(f"venom-spore {name}", scene.start_spore(name)))
-        run = await scan_all(scene, one, files, SPORES, VICTIM)
+        run = await scan_all(scene, one, files, SPORES, _incident(fleet))
     proof = run.ledger.prove(run.files)
     for text, style in report(run, proof):
         view.say(text, style)
     view.say("now yours: ./scripts/quickstart ~/src", "bold")
-    return 0 if proof.holds and not run.ledger.failed else 1
+    return 0 if proof.holds and not run.ledger.failed and THIRD not in run.ledger.releases else 1
+
+
+def _incident(fleet: Fleet) -> Incident:
+    if fleet.releases is None:
+        return Incident(partial(kill_half_way, victim=VICTIM))
+    return Incident(TwoUpdates(fleet.releases, map(fleet.home_of, SPORES)).happen, to_its_end=True)
 
 
 def _announce(sources: Sources, view: View) -> None:

@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
-from venom_core.demo.ledger import WEIGHTS, Ledger, Proof
+from venom_core.demo.ledger import WEIGHTS, Proof
 from venom_core.demo.path_text import printable
-from venom_core.demo.rates import OneSlot, SpeedUp
-from venom_core.demo.sources import SourceFile, Sources
+from venom_core.demo.run import Line, Run, cores
+from venom_core.demo.update_report import update_lines
 
 TOP = 10
 NAMES_SHOWN = 10
 ROUGH_BELOW_S = 2.0
-
-Line = tuple[str, str]
-
-
-@dataclass
-class Killed:
-    """The Spore that was killed: when, in seconds of Redis' clock, and what it held."""
-
-    node: str
-    at_s: float
-    held: tuple[tuple[SourceFile, float], ...] = ()
-
-
-@dataclass
-class Run:
-    """All that is known of a run when it is over."""
-
-    sources: Sources
-    files: Sequence[SourceFile]
-    ledger: Ledger
-    seconds: float = 0.0
-    one: OneSlot = field(default_factory=OneSlot)
-    speed_up: SpeedUp | None = None
-    slots: int = 1
-    killed: Killed | None = None
-
-
-def cores() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def report(run: Run, proof: Proof) -> Iterator[Line]:
@@ -51,7 +19,7 @@ def report(run: Run, proof: Proof) -> Iterator[Line]:
     yield from _findings(run)
     yield from _not_scanned(run)
     yield from _places(run)
-    yield from _recovery(run)
+    yield from update_lines(run) if run.updates else _recovery(run)
     yield from _speed(run)
     yield from _verdict(run, proof)
 

@@ -29,11 +29,15 @@ TABLE_S = 1.0
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the caller asked for; `path` None = the installed packages, of which a sample worth `sample_s` seconds."""
+    """What the caller asked for; `path` None = the installed packages, of which a sample worth `sample_s` seconds.
+
+    `ota`: instead of killing a Spore, update all of them.
+    """
 
     path: Path | None = None
     everything: bool = False
     sample_s: float = SAMPLE_S
+    ota: bool = False
 
     @property
     def sampled(self) -> bool:
