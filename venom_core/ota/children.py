@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,21 +48,26 @@ def run(command: Sequence[str | Path], *, scratch: Path, limit_s: float) -> Ende
         stderr=subprocess.STDOUT,
         start_new_session=True,
     ) as child:
-        said = b""
         try:
             assert child.stdout is not None
             said, told_all = _listen(child.stdout.fileno(), clock, ends_s)
-            code = child.wait(max(0.0, ends_s - clock.monotonic_s())) if told_all else None
-        except subprocess.TimeoutExpired:
-            code = None
+            code = _code(child, ends_s - clock.monotonic_s()) if told_all else None
         finally:
-            if child.poll() is None:
+            # The whole group, also where its leader has ended: it may have left something behind.
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
     return Ended(code, said.decode(errors="replace"))
 
 
 def _surroundings(scratch: Path) -> dict[str, str]:
     return {"PATH": os.defpath, "LANG": "C.UTF-8", "HOME": str(scratch), "TMPDIR": str(scratch)}
+
+
+def _code(child: subprocess.Popen[bytes], left_s: float) -> int | None:
+    try:
+        return child.wait(max(0.0, left_s))
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _listen(handle: int, clock: Clock, ends_s: float) -> tuple[bytes, bool]:

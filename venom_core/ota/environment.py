@@ -12,7 +12,9 @@ import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from venom_core.ota.children import Ended, run
@@ -22,13 +24,14 @@ from venom_core.ota.wheels import Wheel
 
 VENV = "venv"
 APP = "app"
-SCRATCH = ".building"
+SCRATCH = ".building-"
 PATHS_FILE = "venom_release.pth"
 VENV_LIMIT_S = 120.0
 INSTALL_LIMIT_S = 600.0
 UV_ANSWERS_S = 20.0
 SMOKE_LIMIT_S = 60.0
 WORKER = "venom_spore.main"
+IMPORTED = "imported"
 _SMOKE = """
 import importlib, sys
 for place in sys.argv[1:]:
@@ -36,6 +39,7 @@ for place in sys.argv[1:]:
     found = importlib.import_module(module)
     if name and not callable(getattr(found, name, None)):
         sys.exit(f"{place} is not a function")
+print("", "imported", sep="\\n", flush=True)
 """
 
 
@@ -47,19 +51,18 @@ def build(release: Path, wheels: Sequence[Wheel], base_site: Path | None, *, lim
     for the installer. All of `release` is on the disk when this returns.
     Raises `UpdateRefused` LOCAL_FAULT, NO_SPACE, WRONG_HASH, DOES_NOT_START; what was made is then removed.
     """
-    venv, scratch = release / VENV, release / SCRATCH
+    venv = release / VENV
     with local_faults("building the environment"):
-        scratch.mkdir(mode=0o700)
+        venv.mkdir(mode=0o755)
         try:
-            _make_venv(venv, scratch)
-            if wheels:
-                _install(venv, _staged(wheels, scratch), scratch, limit_s)
+            with _scratch(release) as scratch:
+                _make_venv(venv, scratch)
+                if wheels:
+                    _install(venv, _staged(wheels, scratch), scratch, limit_s)
             _write_paths(venv, release / APP, base_site)
         except BaseException:
             shutil.rmtree(venv, ignore_errors=True)
             raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
         sync_tree(release)
     return interpreter(release)
 
@@ -82,15 +85,20 @@ def smoke(
     In a child without any of our variables, so that code that fails on import is found before it runs anything.
     Raises `UpdateRefused` DOES_NOT_START, LOCAL_FAULT, NO_SPACE.
     """
-    scratch = release / SCRATCH
-    with local_faults("trying the release"):
-        scratch.mkdir(mode=0o700)
-        try:
-            places = [*modules, *([check] if check else [])]
-            ended = run([interpreter(release), "-I", "-B", "-c", _SMOKE, *places], scratch=scratch, limit_s=limit_s)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+    places = [*modules, *([check] if check else [])]
+    command: list[str | Path] = [interpreter(release), "-I", "-B", "-c", _SMOKE, *places]
+    with local_faults("trying the release"), _scratch(release) as scratch:
+        ended = run(command, scratch=scratch, limit_s=limit_s)
     _judge(ended, "importing it", Code.DOES_NOT_START, limit_s)
+    if IMPORTED not in ended.said.splitlines():
+        raise UpdateRefused(Code.DOES_NOT_START, "importing it ended the process; a release's modules may not exit")
+
+
+@contextmanager
+def _scratch(release: Path) -> Iterator[Path]:
+    """A folder beside the environment, on the same disk, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=release, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _make_venv(venv: Path, scratch: Path) -> None:
@@ -120,7 +128,7 @@ def _install(venv: Path, files: Sequence[Path], scratch: Path, limit_s: float) -
 
 def _installer(python: Path, scratch: Path) -> list[str | Path]:
     """The words before the files: uv if there is one that runs, else the pip of this environment."""
-    uv = shutil.which("uv", path=sysconfig.get_path("scripts")) or shutil.which("uv")
+    uv = shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
     if uv is not None and run([uv, "--version"], scratch=scratch, limit_s=UV_ANSWERS_S).code == 0:
         return uv_command(uv, python)
     if importlib.util.find_spec("pip") is not None:
