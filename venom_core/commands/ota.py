@@ -10,7 +10,9 @@ import click
 
 from venom_core.clock import Clock
 from venom_core.commands.frame import Commands, json_option
+from venom_core.commands.ota_build import build, shelf_module
 from venom_core.commands.ota_frame import keys_option, part, repository
+from venom_core.commands.ota_status import status
 from venom_core.commands.screen import Listing, ago, print_listing, several
 from venom_core.errors import InputError
 
@@ -22,6 +24,10 @@ _CA_BYTES_MAX = 65_536
 @click.group(cls=Commands)
 def ota() -> None:
     """Signed updates: new code reaches a Spore whole, or nothing changes."""
+
+
+ota.add_command(build)
+ota.add_command(status)
 
 
 @ota.command()
@@ -114,7 +120,8 @@ def sign(
 ) -> None:
     """Sign packages (a VERSION that `venom ota build` made, or a FILE) and wheels; publish makes them known.
 
-    A wheel (FILE.whl) is signed for whichever package names it in its lock.
+    With a package the wheels are signed that its lock names and `venom ota build` put beside it; a wheel (FILE.whl) is
+    signed for whichever package names it.
     """
     if not files and renew is None:
         raise click.UsageError("Say what to sign: a version, a file, or --renew ROLE.")
@@ -124,6 +131,8 @@ def sign(
     for name in files:
         path = _file_of(opened.home, app, name)
         is_wheel = path.suffix == ".whl"
+        for wheel in () if is_wheel else shelf_module().Shelf(opened.home, "").unsigned_wheels(path, opened.signed()):
+            opened.add_wheel(wheel)
         done = opened.add_wheel(path) if is_wheel else opened.add_package(path, nodes or ("*",), tags, downgrade_from)
         click.echo(f"{done.name}  sha256 {done.sha256}")
     click.echo("Make it known with: venom ota publish", err=True)

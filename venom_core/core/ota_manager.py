@@ -122,9 +122,8 @@ class OTAManager:
             raise InputError(f"{self._home} holds no keys to sign the package with; make them with: venom ota init")
         name = f"packages/{package.app}-{package.version}.zip"
         signed = {each.name: each for each in repository.signed()}
-        for wheel in package.wheels:
-            if f"wheels/{wheel.name}" not in signed:
-                repository.add_wheel(wheel)
+        for wheel in self._shelf.unsigned_wheels(package.path, [*signed.values()]):
+            repository.add_wheel(wheel)
         before = signed[name].listing if name in signed else None
         wanted = set(nodes if nodes is not None else ["*"])
         if before is None:

@@ -14,7 +14,7 @@ from venom_core.ota import package as packages
 from venom_core.ota.addresses import TARGETS_PATH
 from venom_core.ota.durable import local_faults
 from venom_core.ota.manifest import Manifest
-from venom_core.ota.refusal import UpdateRefused
+from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.verifying import PACKAGES, WHEELS, Signed
 from venom_core.ota.wheelhouse import fetch_wheels
 from venom_core.ota.whole_files import PUBLIC, write_whole
@@ -110,6 +110,29 @@ class Shelf:
                     package.path.unlink(missing_ok=True)
                 gone.append(package)
         return gone
+
+    def unsigned_wheels(self, path: Path, signed: Sequence[Signed]) -> tuple[Path, ...]:
+        """The wheels that are yet to be signed for a package, among what is `signed`.
+
+        Raises InputError if one is not on the shelf, `UpdateRefused` VERSION_REUSED if another is signed by its name.
+        """
+        known = {each.name: each.sha256 for each in signed}
+        found = packages.inspect_package(path)
+        wanted = {wheel.file: wheel.sha256 for wheel in (found.lock.wheels if found.lock is not None else ())}
+        missing = []
+        for wheel in self._package(path, found).wheels:
+            before = known.get(f"{WHEELS}{wheel.name}")
+            if before is not None and before != wanted[wheel.name]:
+                raise UpdateRefused(
+                    Code.VERSION_REUSED, f"{wheel.name} is signed with other content; rename or rebuild it"
+                )
+            if before is None and not wheel.is_file():
+                raise InputError(
+                    f"{wheel} is not there, and the package needs it; build the package here, or put it there"
+                )
+            if before is None:
+                missing.append(wheel)
+        return tuple(missing)
 
     def _package(self, path: Path, known: packages.Package) -> Package:
         manifest = known.manifest
