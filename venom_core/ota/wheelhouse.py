@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,9 @@ def fetch_wheels(requirements: Path, wheelhouse: Path, *, limit_s: float = FETCH
     UNREACHABLE, LOCAL_FAULT.
     """
     pins = read_requirements(requirements)
+    if importlib.util.find_spec("pip") is None:
+        said = "there is no pip here to fetch wheels with; install it, or put the wheels into the folder yourself"
+        raise UpdateRefused(Code.LOCAL_FAULT, said)
     with local_faults("fetching wheels"), tempfile.TemporaryDirectory() as scratch:
         wheelhouse.mkdir(parents=True, exist_ok=True)
         list_file = Path(scratch, "pins.txt")
@@ -71,21 +75,28 @@ def fetch_wheels(requirements: Path, wheelhouse: Path, *, limit_s: float = FETCH
 
 
 def everywhere() -> dict[str, Version]:
-    """What every Spore has: this project and all it needs without an extra, as installed here."""
+    """What every Spore that takes updates has: this project with its extra `ota`, and all they need, as here."""
     found: dict[str, Version] = {}
-    waiting = [PROJECT]
+    waiting = [(PROJECT, ""), (PROJECT, "ota")]
+    seen = set(waiting)
     while waiting:
-        name = canonicalize_name(waiting.pop())
+        name, extra = waiting.pop()
         try:
             installed = metadata.distribution(name)
-            version = Version(installed.version)
+            found[name] = Version(installed.version)
         except (metadata.PackageNotFoundError, InvalidVersion):
             continue
-        if name not in found:
-            found[name] = version
-            wanted = [Requirement(line) for line in installed.requires or ()]
-            waiting += [need.name for need in wanted if need.marker is None or need.marker.evaluate({"extra": ""})]
+        more = {pair for line in installed.requires or () for pair in _wanted(Requirement(line), extra)} - seen
+        seen |= more
+        waiting += more
     return found
+
+
+def _wanted(need: Requirement, extra: str) -> list[tuple[str, str]]:
+    """Normal name and extra of what a requirement brings here; its plain self has the extra ``."""
+    if need.marker is not None and not need.marker.evaluate({"extra": extra}):
+        return []
+    return [(canonicalize_name(need.name), part) for part in ("", *need.extras)]
 
 
 def _matching(pin: Pin, known: Sequence[tuple[Path, LockedWheel]]) -> list[tuple[Path, LockedWheel]]:
