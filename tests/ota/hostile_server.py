@@ -78,6 +78,7 @@ class HostileServer(ThreadingHTTPServer):
         self.over = threading.Event()
         self._context = context
         self.secure = context is not None
+        self.mute = False
 
     @property
     def url(self) -> str:
@@ -100,6 +101,8 @@ class HostileServer(ThreadingHTTPServer):
     def get_request(self) -> tuple[socket.socket, Any]:
         """With TLS the handshake is made by the thread of the request, when it first reads."""
         connection, address = super().get_request()
+        if self.mute:
+            self.over.wait(60)
         if self._context is not None:
             connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address

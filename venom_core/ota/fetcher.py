@@ -41,7 +41,8 @@ class Fetcher(FetcherInterface):
     def __init__(self, trusted: ssl.SSLContext, patience: Patience | None = None) -> None:
         self._runner = asyncio.Runner()
         self._patience = patience or Patience()
-        self._client = open_client(trusted)
+        # A greeting that stalls ends before the deadline of all does: httpx closes the connection only then.
+        self._client = open_client(trusted, min(CONNECT_S, self._patience.file_s / 2))
 
     def __enter__(self) -> Self:
         return self
@@ -85,13 +86,16 @@ def trusted_roots(ca: str | None = None) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=ca)
 
 
-def open_client(trusted: ssl.SSLContext) -> httpx.AsyncClient:
-    """A client that follows nothing and asks for bytes as they are; every deadline is its user's to set."""
+def open_client(trusted: ssl.SSLContext, connect_s: float = CONNECT_S) -> httpx.AsyncClient:
+    """A client that follows nothing and asks for bytes as they are.
+
+    `connect_s`: seconds for a connection and its TLS; every other deadline is its user's to set.
+    """
     return httpx.AsyncClient(
         follow_redirects=False,
         trust_env=False,
         verify=trusted,
-        timeout=httpx.Timeout(None, connect=CONNECT_S),
+        timeout=httpx.Timeout(None, connect=connect_s),
         headers={"Accept-Encoding": "identity", "User-Agent": f"venom-hive/{__version__}"},
     )
 
