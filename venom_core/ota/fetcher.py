@@ -144,9 +144,12 @@ def refusal_of(fault: Exception, url: str) -> UpdateRefused:
     chain: list[BaseException] = [fault]
     while (below := chain[-1].__cause__ or chain[-1].__context__) is not None and below not in chain:
         chain.append(below)
-    if broken := next((each for each in chain if isinstance(each, ssl.SSLError)), None):
-        why = getattr(broken, "verify_message", "") or broken.reason or "no TLS"
-        sentence = f"{url} has no certificate that is trusted here ({why}); join with the --ca that signed it"
+    broken = next((each for each in chain if isinstance(each, ssl.SSLError)), None)
+    if isinstance(broken, ssl.SSLCertVerificationError):
+        sentence = f"{url} has no certificate that is trusted here ({broken.verify_message}); join with the right --ca"
+        return UpdateRefused(Code.TLS, sentence)
+    if broken is not None and not isinstance(fault, httpx.TimeoutException):
+        sentence = f"{url} does not speak TLS as it should ({broken.reason or broken}); look at what serves it"
         return UpdateRefused(Code.TLS, sentence)
     if isinstance(fault, httpx.RemoteProtocolError | httpx.DecodingError):
         return UpdateRefused(Code.BAD_ANSWER, f"{url} was answered against the rules of HTTP ({fault})")
