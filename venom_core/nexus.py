@@ -139,7 +139,7 @@ class Nexus:
 
 @asynccontextmanager
 async def _http(settings: Settings) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """HTTP on HIVE_API_PORT while the block lasts, where one is given; the task that serves it."""
+    """HTTP on HIVE_API_PORT while the block lasts, where one is given; the tasks of it."""
     if not settings.hive_api_port:
         yield []
         return
@@ -147,8 +147,8 @@ async def _http(settings: Settings) -> AsyncIterator[list[asyncio.Task[None]]]:
         serving = importlib.import_module("venom_core.api.serving")
     except ImportError:
         raise MissingExtra("HIVE_API_PORT needs packages that are missing: pip install 'venom-hive[ota]'") from None
-    async with serving.nexus_server(settings) as server:
-        yield [server.ended]
+    async with serving.nexus_http(settings) as tasks:
+        yield tasks
 
 
 async def serve(nexus: Nexus) -> None:

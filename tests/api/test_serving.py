@@ -11,7 +11,7 @@ import pytest
 from tests.api.conftest import BODY, HASH, PACKAGE
 from venom_core.api import serving
 from venom_core.api.app import make_app
-from venom_core.api.serving import HttpServer, nexus_server
+from venom_core.api.serving import HttpServer, nexus_http
 from venom_core.config import Settings
 from venom_core.errors import InvalidSetting
 
@@ -26,12 +26,10 @@ async def test_what_settings_name_is_served_and_ended_cleanly(repository: Path) 
     port = free_port()
     settings = Settings.load(hive_ota_home=str(repository.parent), hive_api_port=port)
     before = signal.getsignal(signal.SIGTERM)
-    async with nexus_server(settings) as running, httpx.AsyncClient(trust_env=False) as client:
-        assert running.port == port
+    async with nexus_http(settings) as tasks, httpx.AsyncClient(trust_env=False) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/ota/targets/{PACKAGE}")).content == BODY
         assert signal.getsignal(signal.SIGTERM) is before
-    assert running.ended is not None
-    assert running.ended.done()
+    assert all(task.done() for task in tasks)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", port)
 

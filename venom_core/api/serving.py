@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,8 +15,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from venom_core.api.app import make_app
+from venom_core.api.renewal import Renewal
 from venom_core.config import Settings
 from venom_core.errors import InvalidSetting
+from venom_core.event_loop import end_tasks
 
 log = logging.getLogger("venom.api")
 
@@ -85,6 +88,15 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def nexus_server(settings: Settings) -> HttpServer:
-    """What a Nexus with these settings serves, on its HIVE_API_HOST and HIVE_API_PORT."""
-    return HttpServer(make_app(settings), settings.hive_api_host, settings.hive_api_port)
+@contextlib.asynccontextmanager
+async def nexus_http(settings: Settings) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """What a Nexus serves, and keeps fresh, on its HIVE_API_HOST and HIVE_API_PORT; the tasks of it."""
+    async with HttpServer(make_app(settings), settings.hive_api_host, settings.hive_api_port) as server:
+        assert server.ended is not None
+        renewing = asyncio.create_task(Renewal(Path(settings.hive_ota_home)).run(), name="renewal")
+        try:
+            yield [server.ended, renewing]
+        finally:
+            await end_tasks(renewing)
+        if not renewing.cancelled():
+            renewing.result()
