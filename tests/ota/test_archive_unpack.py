@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 
 from tests.ota.folders import snapshot
 from tests.ota.hand_zips import Hand, hand_zip
-from venom_core.ota.archive import Limits, audit, unpack
+from venom_core.ota.archive import Archive, Limits, audit, unpack
 from venom_core.ota.canonical_zip import write_zip
 from venom_core.ota.durable import local_faults, sync_tree
 from venom_core.ota.lock import Lock, write_lock
 from venom_core.ota.manifest import MANIFEST, Listing, Manifest, write_manifest
 from venom_core.ota.refusal import Code, UpdateRefused
+from venom_core.ota.zip_reader import CHUNK_BYTES
 
 PLAIN = Manifest(app="tasks", version="1.4.0")
 EMPTY_LOCK = write_lock(Lock())
@@ -111,6 +112,25 @@ def test_a_file_that_cannot_be_read_is_a_local_fault(tmp_path: Path) -> None:
     assert refused.value.code is Code.LOCAL_FAULT
 
 
+def test_a_file_that_shrinks_while_it_is_read_is_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "package.zip"
+    path.write_bytes(write_zip({"a": bytes(range(256)) * 1000}))
+    with path.open("r+b", buffering=0) as file:
+        archive = Archive(file, Limits())
+        file.truncate(100_000)
+        with pytest.raises(UpdateRefused, match="ZIP_CORRUPT: 'a' is cut off"):
+            archive.check()
+
+
+def test_what_comes_out_behind_the_last_packed_byte_is_counted_too() -> None:
+    """A run of zeros may end in the middle of a piece when all packed bytes are taken in."""
+    loose = Limits(ratio=1100)
+    for size in range(CHUNK_BYTES - 2, CHUNK_BYTES + 300):
+        assert audit(hand_zip([Hand(b"a", bytes(size), method=8)]), loose).unpacked_bytes == size
+        with pytest.raises(UpdateRefused, match="ZIP_LIES"):
+            audit(hand_zip([Hand(b"a", bytes(size), method=8).both(size=size - 1)]), loose)
+
+
 def test_a_full_disk_is_said_as_such() -> None:
     with pytest.raises(UpdateRefused, match="NO_SPACE: writing failed: No space left"), local_faults("writing"):
         Path("/dev/full").write_bytes(b"x" * 100_000)
@@ -124,11 +144,13 @@ from venom_core.ota.archive import unpack
 from venom_core.ota.canonical_zip import write_zip
 from venom_core.ota.refusal import UpdateRefused
 files = packed({"app/a": b"1", "app/b": bytes(range(256)) * 100, "app/c": b"2"})
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
 try:
     unpack(write_zip(files), Path(sys.argv[1]), listing_of(files))
 except UpdateRefused as refused:
     print(refused)
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
 """
 
 

@@ -223,11 +223,13 @@ from venom_core.ota.refusal import UpdateRefused
 from venom_core.ota.wheels import check_wheel, lock_wheel
 wheel = Path(sys.argv[2])
 checked = check_wheel(wheel, lock_wheel(wheel))
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+before = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
 try:
     environment.build(Path(sys.argv[1]), [checked], None)
 except UpdateRefused as refused:
     print(refused)
+resource.setrlimit(resource.RLIMIT_FSIZE, before)
 """
 
 

@@ -114,3 +114,8 @@ def test_what_every_spore_has_is_this_project_with_updates_and_their_needs() -> 
     found = everywhere()
     assert {"venom-hive", "msgspec", "redis", "hiredis", "httpcore", "anyio", "tuf", "cryptography"} <= found.keys()
     assert not {"pytest", "bandit", "nvidia-ml-py"} & found.keys()
+
+
+def test_what_is_not_installed_here_is_not_counted_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("venom_core.ota.wheelhouse.PROJECT", "a-project-that-is-nowhere")
+    assert everywhere() == {}
