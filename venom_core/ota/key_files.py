@@ -108,8 +108,9 @@ def signer_of(file: KeyFile, passphrase: str | None) -> CryptoSigner:
     """
     text = _owners_only(file.path)
     line, _, _ = text.partition(b"\n")
+    secret = None if passphrase is None else stretched(passphrase, line)
     try:
-        private = load_pem_private_key(text, None if passphrase is None else stretched(passphrase, line))
+        private = load_pem_private_key(text, secret)
     except TypeError:
         said = (
             "is encrypted; give its passphrase" if passphrase is None else "should be encrypted and is not; rotate it"
@@ -129,14 +130,17 @@ def signer_of(file: KeyFile, passphrase: str | None) -> CryptoSigner:
 def _owners_only(path: Path) -> bytes:
     """The bytes of a private key; `InputError` unless it is a small regular file of ours that nobody else reads."""
     try:
-        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        # Without waiting, as a pipe would have us wait for whoever writes into it.
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as fault:
         raise InputError(f"{path} cannot be read ({fault.strerror}); bring the key to this machine first") from None
-    with os.fdopen(opened, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(opened)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o077:
             raise InputError(f"{path} is not yours alone; run: chmod 600 {path}, and rotate the key if others read it")
-        return file.read(KEY_FILE_BYTES_MAX)
+        return os.read(opened, KEY_FILE_BYTES_MAX)
+    finally:
+        os.close(opened)
 
 
 def _half_of(path: Path) -> Path:

@@ -220,8 +220,8 @@ class Repository:
             signed = Signed(name, target.length, target.hashes["sha256"], listing)
             _place(path, self.targets_folder / signed.served_as, signed.sha256)
             targets = self.files.read(Targets).signed
-            if targets.targets.get(name) != target:
-                targets.targets[name] = target
+            targets.targets[name] = target
+            if signed not in self.signed():
                 self._write_targets(targets)
             return signed
 
