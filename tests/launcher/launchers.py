@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 
 from tests.hives import until
@@ -23,6 +24,7 @@ from venom_spore.launcher.state import State, StateFile
 # Long enough for a Spore to start on a machine whose cores are busy; a release that hangs is given up after it.
 READY_S = 8.0
 PATIENCE_S = 60.0
+HIDING = "tests.launcher.hiding:skills"
 CHECK = "release_check:well"
 YES = {"release_check.py": "def well():\n    return True\n"}
 NO = {"release_check.py": "def well():\n    return False\n"}
@@ -63,14 +65,15 @@ class LauncherProcess(NodeProcess):
         folder: Path,
         *options: str,
         name: str = "n1",
-        skills: str = SKILLS,
+        skills: str = f"{SKILLS},{HIDING}",
         path: Path | None = None,
+        before: tuple[str, ...] = (),
     ) -> None:
         self.layout = Layout(folder / f"{name}-home")
         self.log = folder / f"{name}.log"
         known = ("--home", str(self.layout.home), "--ready", f"{READY_S:g}", "--patience", "30", "--probation", "0.5")
         spore = ("--", "--name", name, "--skills", skills)
-        self._command = [sys.executable, "-m", "venom_spore.launcher", *known, *options, *spore]
+        self._command = [*before, sys.executable, "-m", "venom_spore.launcher", *known, *options, *spore]
         self._environment = os.environ | _as_environment(settings) | ({"PYTHONPATH": str(path)} if path else {})
         self.process = self._start()
 
@@ -106,6 +109,13 @@ class LauncherProcess(NodeProcess):
         StateFile(self.layout).change(lambda state: state.move(Phase.STAGED, next=name))
         self.send(signal.SIGHUP)
         return name
+
+    def twin(self) -> LauncherProcess:
+        """Another launcher of the same home."""
+        twin = copy(self)
+        twin.log = self.log.with_suffix(".twin")
+        twin.process = twin._start()
+        return twin
 
     def withdraw(self) -> None:
         """Ask it to leave the release that it runs, as an updater does."""

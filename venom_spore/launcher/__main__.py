@@ -6,7 +6,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from venom_spore.launcher.gate import PATIENCE_S, READY_S, Terms
@@ -44,11 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seconds(asked: str | None, environment: Mapping[str, str], setting: str, default: float) -> float:
+def _seconds(parsed: argparse.Namespace, option: str, default: float, setting: str = "") -> float:
     """An option, else a setting of the environment, else the default; `LauncherFault` for what is no number."""
-    name, text = (
-        ("the option", asked) if asked is not None else (setting, environment.get(setting) if setting else None)
-    )
+    asked: str | None = getattr(parsed, option.removeprefix("--").replace("-", "_"))
+    name, text = (option, asked) if asked is not None else (setting, os.environ.get(setting))
     if text is None or not text.strip():
         return default
     try:
@@ -60,19 +59,19 @@ def _seconds(asked: str | None, environment: Mapping[str, str], setting: str, de
     return value
 
 
-def _options(parsed: argparse.Namespace, environment: Mapping[str, str]) -> Options:
+def _options(parsed: argparse.Namespace) -> Options:
     return Options(
         arguments=tuple(parsed.arguments),
-        environment=environment,
+        environment=dict(os.environ),
         python=sys.executable,
         updater=(sys.executable, "-m", parsed.updater),
         terms=Terms(
-            steady_s=_seconds(parsed.probation, environment, "HIVE_OTA_PROBATION", PROBATION_S),
-            ready_s=_seconds(parsed.ready, environment, "", READY_S),
-            patience_s=_seconds(parsed.patience, environment, "", PATIENCE_S),
+            steady_s=_seconds(parsed, "--probation", PROBATION_S, "HIVE_OTA_PROBATION"),
+            ready_s=_seconds(parsed, "--ready", READY_S),
+            patience_s=_seconds(parsed, "--patience", PATIENCE_S),
         ),
-        poll_s=max(_seconds(parsed.poll, environment, "HIVE_OTA_POLL", POLL_S), 1.0),
-        hint_every_s=_seconds(parsed.hint_every, environment, "", HINT_EVERY_S),
+        poll_s=max(_seconds(parsed, "--poll", POLL_S, "HIVE_OTA_POLL"), 1.0),
+        hint_every_s=_seconds(parsed, "--hint-every", HINT_EVERY_S),
         disk_pause_s=DISK_PAUSE_S,
     )
 
@@ -83,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format=WORDS)
     layout = Layout(Path(parsed.home).absolute())
     try:
-        options = _options(parsed, os.environ)
+        options = _options(parsed)
         layout.prepare()
         busy = f"another launcher keeps {layout.home}; give this one another --home"
         with held(layout.lock_file, busy):
