@@ -6,7 +6,7 @@ from benchmarks.lab import Drained, Lab
 from benchmarks.section import Promise, Section, middle, span, whole
 
 HIVE_TASKS, ARQ_TASKS = 150_000, 20_000
-RATIO = 20.0
+RATIO = 28.0
 
 
 def measure(lab: Lab) -> Section:

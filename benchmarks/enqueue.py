@@ -8,7 +8,7 @@ from benchmarks.lab import Lab
 from benchmarks.section import Promise, Section, middle, span, whole
 
 BULK, HUNDRED, ONE, ARQ = 100_000, 30_000, 3_000, 10_000
-RATIO = 12.0
+RATIO, AWAITED = 16.0, 2.3
 WAYS = {"bulk": "in bulk", "hundred": "100 coroutines, one task a call", "one": "one awaited after another"}
 
 
@@ -41,4 +41,6 @@ def measure(lab: Lab) -> Section:
         }  # fmt: skip
     ratio = middle(rates["hive", "bulk"]) / middle(rates["arq", "hundred"])
     section.promises.append(Promise("bulk enqueue against arq's 100 coroutines", RATIO, ratio, "×", at_least=True))
+    ratio = middle(rates["hive", "one"]) / middle(rates["arq", "one"])
+    section.promises.append(Promise("awaited enqueue, one after another", AWAITED, ratio, "×", at_least=True))
     return section

@@ -6,7 +6,7 @@ from benchmarks.lab import Lab
 from benchmarks.section import Promise, Section, middle, whole
 
 HIVE_TASKS, ARQ_TASKS = 100_000, 20_000
-QUEUED_BYTES = 400
+QUEUED_BYTES = 350
 
 
 def measure(lab: Lab) -> Section:

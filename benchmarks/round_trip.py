@@ -7,7 +7,7 @@ from benchmarks.section import Promise, Section, middle
 from benchmarks.timing import percentile
 
 CALLS = 2_000
-P50_MS, P99_MS = 0.7, 1.5
+P50_MS, P99_MS = 0.45, 0.9
 PERCENTS = (50, 95, 99)
 NOTE = """The worker is another process and idle. A PING is awaited on the same kind of connection, in turns with the
 calls, in the same run; each percentile is the median of the rounds. arq polls its queue and its results every

@@ -21,7 +21,7 @@ import pytest
 from venom_core.clock import Clock
 
 MARK = "DEMO_TEST_MARK"
-PATIENCE_S = 60.0
+PATIENCE_S = 100.0
 # bandit takes about a fifth of a second for one of these.
 BUSY = "import subprocess\n" + "def f(x):\n    assert x\n    subprocess.run(x, shell=True)\n" * 300
 
@@ -139,6 +139,21 @@ def test_every_file_is_in_the_result_once_though_a_spore_was_killed(start: Calla
         assert f"  {name}" in text
     assert re.search(r"Where each task ran: spore-1 \d+, spore-2 \d+, spore-3 \d+\n", text)
     assert text.rstrip().endswith("now yours: ./scripts/quickstart ~/src")
+    demo.leaves_nothing()
+
+
+def test_all_spores_take_a_release_while_they_work_and_go_back_from_one_that_does_not_start(
+    start: Callable[..., Demo], sources: Path
+) -> None:
+    demo = start(str(sources), "--ota")
+    wait(lambda: demo.process.poll() is not None)
+    text = demo.text()
+    assert demo.process.returncode == 0, text
+    assert "release 2.0: kept on all 3 Spores" in text
+    assert "release 3.0: rolled back by itself on all 3 Spores" in text
+    assert re.search(r"^Update to 2\.0: all 3 Spores kept it after [\d.]+ s; [\d.]+ files/s before", text, re.MULTILINE)
+    assert re.search(r"^Files by release: (1\.0 \d+)?(, )?(2\.0 \d+)?$", text, re.MULTILINE)
+    assert "files are in the result exactly once." in text
     demo.leaves_nothing()
 
 

@@ -79,7 +79,7 @@ def _speed(run: Run) -> Iterator[Line]:
         return
     yield f"Speed-up: {fast.factor:.1f}× of {possible:.1f}× possible on {cores()} {_plural('core', cores())}", "bold"
     how = f"what took one slot alone {fast.work_s:.1f} s, {run.slots} slots did again in {fast.seconds:.1f} s"
-    yield f"  {how}, before the kill", "dim"
+    yield f"  {how}, before {'the first update' if run.updates else 'the kill'}", "dim"
     if fast.factor > possible:
         yield "  (above what is possible: something else kept the machine busy while one slot was measured)", "dim"
     if fast.seconds < ROUGH_BELOW_S:
