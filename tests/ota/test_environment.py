@@ -196,7 +196,7 @@ def test_an_installer_that_fails_or_hangs_leaves_nothing_behind(
 def test_without_an_installer_it_is_said_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     refused = _refused(_release(tmp_path), [_wheel(make_wheel(tmp_path / "store"))])
-    assert "neither uv nor pip to install the release's wheels; install one of them" in str(refused)
+    assert "neither uv nor pip 22.3 to install the release's wheels; install one of them" in str(refused)
     assert refused.code is Code.LOCAL_FAULT
 
 

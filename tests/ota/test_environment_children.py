@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import psutil
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from venom_core.ota.children import SAID_BYTES_MAX, run
 
 FOREVER_S = 3600.0
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_program_sees_nothing_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,3 +60,25 @@ def test_it_and_what_it_has_started_are_killed_when_the_time_is_up(tmp_path: Pat
 def test_a_program_that_closes_its_mouth_and_stays_is_killed(tmp_path: Path) -> None:
     code = "import os, threading; os.close(1); os.close(2); threading.Event().wait()"
     assert run([sys.executable, "-I", "-c", code], scratch=tmp_path, limit_s=2).code is None
+
+
+STARTS_ONE_AND_IS_KILLED = """
+import sys
+from pathlib import Path
+from venom_core.ota.children import run
+stays = "import os, pathlib, threading; pathlib.Path('pid').write_text(str(os.getpid())); threading.Event().wait()"
+run([sys.executable, "-I", "-c", stays], scratch=Path(sys.argv[1]), limit_s=3600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has died")
+def test_a_program_ends_with_who_has_started_it_even_by_sigkill(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", STARTS_ONE_AND_IS_KILLED, tmp_path], cwd=ROOT) as starter:
+        for _ in range(6000):
+            if note.exists() and note.read_text():
+                break
+            assert starter.poll() is None
+            Event().wait(0.01)
+        starter.kill()
+    _wait_for_the_end_of(int(note.read_text()))

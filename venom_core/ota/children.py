@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +18,17 @@ from venom_core.clock import Clock
 
 SAID_BYTES_MAX = 8192
 """Bytes kept of what a program says, the last ones."""
+# Becomes the program, which then ends with whoever started it (Linux): an installer that outlived a killed updater
+# would write into the folder that the next one makes anew.
+_TIED = """
+import os, signal, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("who has started it is gone")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +48,15 @@ class Ended:
 def run(command: Sequence[str | Path], *, scratch: Path, limit_s: float) -> Ended:
     """Runs a program to its end, in the folder `scratch`; it and its own are killed after `limit_s` seconds.
 
+    It is killed too when this process dies, however that comes.
+
     It gets no variable of ours: no proxies, no `PIP_*`, `UV_*` or `PYTHON*`, no secrets. Raises `OSError` if it cannot
     be started.
     """
     clock = Clock()
     ends_s = clock.monotonic_s() + limit_s
     with subprocess.Popen(  # noqa: S603 - interpreters and installers that this package names itself
-        [str(word) for word in command],
+        _tied(command),
         cwd=scratch,
         env=_surroundings(scratch),
         stdin=subprocess.DEVNULL,
@@ -57,6 +73,14 @@ def run(command: Sequence[str | Path], *, scratch: Path, limit_s: float) -> Ende
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(child.pid, signal.SIGKILL)
     return Ended(code, said.decode(errors="replace"))
+
+
+def _tied(command: Sequence[str | Path]) -> list[str]:
+    name, *words = (str(word) for word in command)
+    program = shutil.which(name, path=os.defpath)
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+    return [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid()), program, *words]
 
 
 def _surroundings(scratch: Path) -> dict[str, str]:

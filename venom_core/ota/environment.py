@@ -29,6 +29,7 @@ PATHS_FILE = "venom_release.pth"
 VENV_LIMIT_S = 120.0
 INSTALL_LIMIT_S = 600.0
 UV_ANSWERS_S = 20.0
+PIP_RUNNER = "__pip-runner__.py"
 SMOKE_LIMIT_S = 60.0
 WORKER = "venom_spore.main"
 IMPORTED = "imported"
@@ -131,9 +132,11 @@ def _installer(python: Path, scratch: Path) -> list[str | Path]:
     uv = shutil.which("uv") or shutil.which("uv", path=sysconfig.get_path("scripts"))
     if uv is not None and run([uv, "--version"], scratch=scratch, limit_s=UV_ANSWERS_S).code == 0:
         return uv_command(uv, python)
-    if importlib.util.find_spec("pip") is not None:
-        return pip_command(python)
-    said = "there is neither uv nor pip to install the release's wheels; install one of them beside venom-hive"
+    pip = importlib.util.find_spec("pip")
+    runner = Path(next(iter(pip.submodule_search_locations or ())), PIP_RUNNER) if pip is not None else None
+    if runner is not None and runner.is_file():
+        return pip_command(runner, python)
+    said = "there is neither uv nor pip 22.3 to install the release's wheels; install one of them beside venom-hive"
     raise UpdateRefused(Code.LOCAL_FAULT, said)
 
 
@@ -143,10 +146,10 @@ def uv_command(uv: str, python: Path) -> list[str | Path]:
     return [uv, "pip", "install", *switches, "--python", python]
 
 
-def pip_command(python: Path) -> list[str | Path]:
-    """Words for pip, held likewise; it is this environment's pip that installs into the other."""
+def pip_command(runner: Path, python: Path) -> list[str | Path]:
+    """Words for the pip of this environment, held likewise; the other's interpreter runs it, as pip's `--python` does."""
     switches = ("--no-deps", "--no-index", "--no-cache-dir", "--no-input", "--no-compile")
-    return [sys.executable, "-I", "-m", "pip", "--isolated", "--python", python, "install", *switches]
+    return [python, "-I", "-B", runner, "--isolated", "install", *switches]
 
 
 def _write_paths(venv: Path, app: Path, base_site: Path | None) -> None:
