@@ -147,7 +147,7 @@ def uv_command(uv: str, python: Path) -> list[str | Path]:
 
 
 def pip_command(runner: Path, python: Path) -> list[str | Path]:
-    """Words for the pip of this environment, held likewise; the other's interpreter runs it, as pip's `--python` does."""
+    """Words for this environment's pip, held likewise; the other's interpreter runs it, as with `--python`."""
     switches = ("--no-deps", "--no-index", "--no-cache-dir", "--no-input", "--no-compile")
     return [python, "-I", "-B", runner, "--isolated", "install", *switches]
 
