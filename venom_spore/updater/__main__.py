@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = Settings.load()
         install(settings.hive_log_format, settings.hive_log_level, settings.secrets())
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request
         outcome = Look(home, node, settings, audit_into(settings.hive_audit_file, node.known_as)).run()
     except VenomError as fault:
         sys.stdout.write(f"venom-updater: {fault}\n")

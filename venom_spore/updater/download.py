@@ -113,6 +113,29 @@ class Downloader:
             raise UpdateRefused(Code.WRONG_HASH, f"{wanted.path} is not what was signed; publish it again")
         _finish(part.path, into)
 
+    def piece(self, wanted: Wanted, first: int, last: int) -> bytes:
+        """The bytes from `first` to before `last` of the file, which carry no trust; raises what `fetch` raises."""
+        return asyncio.run(self._piece(wanted, first, last))
+
+    async def _piece(self, wanted: Wanted, first: int, last: int) -> bytes:
+        url, window_s = f"{self._base_url}/{quote(wanted.path)}", self._pace.window_s
+        got = bytearray()
+        try:
+            async with asyncio.timeout(window_s), open_client(self._trusted) as client:
+                headers = {"range": f"bytes={first}-{last - 1}"}
+                async with client.stream("GET", url, headers=headers) as answer:
+                    judge_range(answer, wanted, first, last)
+                    async for piece in answer.aiter_raw():
+                        self.moved += len(piece)
+                        got += piece
+                        if len(got) > last - first:
+                            raise too_big(wanted.path, last - first)
+        except TimeoutError:
+            raise too_slow(wanted.path, window_s) from None
+        except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as fault:
+            raise refusal_of(fault, url) from None
+        return bytes(got)
+
     def _load(self, wanted: Wanted, part: _Part) -> None:
         if part.length < wanted.length:
             asyncio.run(self._in_time(wanted, part))
@@ -196,6 +219,18 @@ def judge(answer: httpx.Response, wanted: Wanted, had: int) -> bool:
             Code.WRONG_LENGTH, f"{wanted.path} comes with {length:.20} bytes, but {wanted.length - start:,} are signed"
         )
     return answer.status_code == 206
+
+
+def judge_range(answer: httpx.Response, wanted: Wanted, first: int, last: int) -> None:
+    """Whether it brings just the range that was asked for; `UpdateRefused` BAD_ANSWER."""
+    try:
+        judge_answer(answer, (206,))
+    except DownloadHTTPError:
+        words = f"{wanted.path} is signed, but not there ({answer.status_code}); publish it again"
+        raise UpdateRefused(Code.BAD_ANSWER, words) from None
+    told = answer.headers.get("content-range", "")
+    if told != f"bytes {first}-{last - 1}/{wanted.length}":
+        raise UpdateRefused(Code.BAD_ANSWER, f"{wanted.path} came as {told!r:.80}, not as the bytes asked for")
 
 
 def pieces(path: Path) -> Iterator[bytes]:

@@ -25,13 +25,16 @@ from venom_core.ota.verifying import Signed
 from venom_core.ota.wheels import Wheel
 from venom_spore.launcher.layout import Layout
 from venom_spore.launcher.releases import BASE, Releases, release_name, write_complete
-from venom_spore.updater.download import PART, Downloader, sha256_of
+from venom_spore.updater.download import PART, Downloader, Wanted, sha256_of
 from venom_spore.updater.progress import Progress
+from venom_spore.updater.reuse import refill
 from venom_spore.updater.room import check_room
 from venom_spore.updater.wheel_cache import WheelCache, wanted_of
 
 UNPACKED_PER_PACKAGE_BYTE = 4
 """How much more HIVE_OTA_PACKAGE_BYTES_MAX allows unpacked."""
+PACKAGE = "package.zip"
+"""The package in the folder of its release, of which the next one may reuse a part."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,16 @@ class Stage:
                 Code.TOO_BIG, f"{signed.name} has {signed.length:,} bytes; HIVE_OTA_PACKAGE_BYTES_MAX allows fewer"
             )
         check_room(self.layout.home, loaded=signed.length, unpacked=listing.unpacked_bytes, files=listing.files)
+        self._reuse(wanted_of(signed))
         self.downloader.fetch(wanted_of(signed), self.layout.staging, package)
         if package.stat().st_size != signed.length or sha256_of(package) != signed.sha256:
             raise UpdateRefused(Code.WRONG_HASH, f"{signed.name} is not on the disk as it was loaded; check the disk")
+
+    def _reuse(self, wanted: Wanted) -> None:
+        """Begin the download with what the release that runs has in common with it."""
+        before = self.layout.current / PACKAGE
+        part = self.layout.staging / f"{wanted.sha256}{PART}"
+        refill(wanted.length, lambda first, last: self.downloader.piece(wanted, first, last), before, part)
 
     def _fill(self, folder: Path, package: Path, listing: Listing) -> None:
         most = self.package_bytes_max
@@ -92,6 +102,7 @@ class Stage:
         smoke(folder, listing.manifest.check)
         with local_faults("completing the release"):
             shutil.rmtree(folder / WHEELS, ignore_errors=True)  # they are installed
+            package.replace(folder / PACKAGE)
             sync_tree(folder)
             write_complete(folder, listing.manifest.version, str(python))
 
