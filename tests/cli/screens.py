@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cli.terminal import COLUMNS, Terminal
+from tests.ota.hostile_server import serving
 from tests.servers import SHORT_ROOT, free_port
 from tests.tidy.source import ROOT
 from venom_core.audit_chain import AuditChain
@@ -49,9 +50,10 @@ def count(ctx: TaskContext, to: int, pause: float = 0.05) -> int:
     return to
 """
 _MASKS = (
+    (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b|(?<=-)[0-9a-f]{8}(?=\.pem)"), "HASH"),
     (re.compile(r"\b[0-9a-f]{26}(-[0-9a-f]{12})?\b"), "ID"),
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d([.,]\d+)?"), "TIME"),
-    (re.compile(r"\b\d\d?:\d\d:\d\d\b|-:--:--"), "TIME"),
+    (re.compile(r"\b\d\d?:\d\d:\d\d\b|-:--:--|(?<=until )\d{4}-\d\d-\d\d"), "TIME"),
     (re.compile(r"\bprocess \d+"), "process N"),
     (re.compile(r"\b\d+m \d+s\b|\b\d+\.\d+s\b"), "AGE"),
     (re.compile(r"\d+ % full|\d+ MiB used|[\d,]+(\.\d+)? GiB free|\bby \d+ ms"), "N"),
@@ -158,7 +160,7 @@ def _whole_hive(session: Session) -> None:
         server = find_server(data)
         assert server is not None
         session.environment["REDIS_URL"] = server.url
-        for part in (_tasks, _nodes, _many, _dead, _health):
+        for part in (_tasks, _nodes, _many, _dead, _health, _updates):
             part(session)
         del session.screens[""]  # what was only done, not shown
         hive.interrupt()
@@ -230,6 +232,18 @@ def _health(session: Session) -> None:
         assert terminal.end() in (0, 1)
         session.keep("bench", "bench --quick", terminal.screen.text())
     session.take("node", "node drain spore-2", add=True)
+
+
+def _updates(session: Session) -> None:
+    session.environment["HIVE_OTA_PASSPHRASE"] = "correct horse battery staple"
+    fingerprint = session.take("ota", "ota init --root-keys 3 --threshold 2", columns=WIDE).split()[0]
+    for words in ("ota key", "ota build 1.0.0 tasks.py", "ota sign 1.0.0", "ota publish", "ota verify"):
+        session.take("ota", words, columns=WIDE, add=True)
+    with serving(session.folder / ".venom/ota/repository") as served:
+        session.take("ota", f"ota join {served.url} {fingerprint} --home spore", columns=WIDE, add=True)
+    for words in ("ota status", "ota rotate timestamp", "ota rollback 1.0.0"):
+        session.take("ota", words, columns=WIDE, add=True)
+    del session.environment["HIVE_OTA_PASSPHRASE"]
 
 
 def _audit(session: Session) -> None:
