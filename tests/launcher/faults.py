@@ -110,7 +110,7 @@ def _opening(real: Callable[..., Any], fault: Fault) -> Callable[..., Any]:
         if not set(mode) & set("wax+") or isinstance(file, int):
             return real(file, mode, buffering, *more, **options)
         fault.strike("open for writing")
-        raw = _TellingFile(file, mode.replace("b", "").replace("t", ""))
+        raw = _TellingFile(file, mode.replace("b", "").replace("t", ""), opener=options.get("opener"))
         raw.fault = fault
         if "b" in mode and buffering == 0:
             return raw

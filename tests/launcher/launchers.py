@@ -68,13 +68,16 @@ class LauncherProcess(NodeProcess):
         skills: str = f"{SKILLS},{HIDING}",
         path: Path | None = None,
         before: tuple[str, ...] = (),
+        secrets: Mapping[str, str] | None = None,
+        slots: int = 100,
     ) -> None:
         self.layout = Layout(folder / f"{name}-home")
         self.log = folder / f"{name}.log"
         known = ("--home", str(self.layout.home), "--ready", f"{READY_S:g}", "--patience", "30", "--probation", "0.5")
-        spore = ("--", "--name", name, "--skills", skills)
+        spore = ("--", "--name", name, "--skills", skills, "--concurrency", str(slots))
         self._command = [*before, sys.executable, "-m", "venom_spore.launcher", *known, *options, *spore]
         self._environment = os.environ | _as_environment(settings) | ({"PYTHONPATH": str(path)} if path else {})
+        self._environment |= secrets or {}
         self.process = self._start()
 
     @property
