@@ -21,10 +21,11 @@ from pathlib import Path
 
 from tests.launcher.faults import KILLED, Fault, changes, in_child
 from venom_core.errors import VenomError
+from venom_core.ota.durable import sync_tree
 from venom_spore.launcher.layout import LauncherFault, Layout
 from venom_spore.launcher.machine import Machine
 from venom_spore.launcher.phases import Phase
-from venom_spore.launcher.releases import BASE, Releases, read_complete, sync_tree, write_complete
+from venom_spore.launcher.releases import BASE, Releases, read_complete, write_complete
 from venom_spore.launcher.state import StateFile
 
 REFUSED = 3

@@ -35,10 +35,11 @@ def read_word(line: bytes) -> Word | None:
         found: Any = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or found.get("say") not in SAYS:
+    say = found.get("say") if isinstance(found, dict) else None
+    if not isinstance(say, str) or say not in SAYS:
         return None
     return Word(
-        say=found["say"],
+        say=say,
         ok=found.get("ok") is True,
         why=_text(found.get("why")),
         at_ms=round(_number(found.get("at_ms"), AT_MS_MAX)),

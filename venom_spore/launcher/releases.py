@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +13,6 @@ from venom_spore.launcher.state import replace_file, sync_folder
 
 BASE = "0-base"
 COMPLETE = "COMPLETE"
-MANIFEST = "manifest.json"
 HASH_CHARS = 12
 SMALL_FILE_BYTES_MAX = 1 << 20
 
@@ -51,37 +48,9 @@ def read_complete(release: Path) -> Complete | None:
     return Complete(version, python)
 
 
-def read_check(release: Path) -> str:
-    """`module:function` of the release's own check, or "" if it has none."""
-    try:
-        found = json.loads(_small(release / MANIFEST))
-        check = found["check"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return ""
-    return check if isinstance(check, str) else ""
-
-
 def _small(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(SMALL_FILE_BYTES_MAX)
-
-
-def sync_tree(folder: Path) -> None:
-    """Make every file below a folder survive a power failure; links are not followed."""
-    for place, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            path = Path(place) / name
-            if not path.is_symlink():
-                _sync_file(path)
-        sync_folder(Path(place))
-
-
-def _sync_file(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Releases:
@@ -146,11 +115,10 @@ class Releases:
     def remove(self, name: str) -> None:
         """Remove one release, or what there is of it."""
         folder = self._layout.release(name)
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            (folder / COMPLETE).unlink()
-            sync_folder(folder)
         if folder.is_symlink() or not folder.is_dir():
-            folder.unlink()
+            folder.unlink()  # what it leads to, if anything, is not ours
         else:
+            (folder / COMPLETE).unlink(missing_ok=True)
+            sync_folder(folder)
             shutil.rmtree(folder)
         sync_folder(self._layout.releases)
