@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.updater.releasing import Home, Releaser
 from venom_core.ota.canonical_zip import END, write_zip
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_spore.updater.reuse import refill
@@ -149,3 +150,36 @@ def test_a_disk_that_is_full_is_not_taken_for_a_strange_package(tmp_path: Path) 
     new = write_zip({**FILES, "app/m07.py": noise("new")})
     with pytest.raises(OSError, match="No such file"):
         refill(len(new), Server(new).load, before, tmp_path / "no folder" / "x.part")
+
+
+def modules(changed: str = "") -> dict[str, str]:
+    return {
+        f"part{number}.py": f"TEXT = {noise(f'{number}{changed * (number == 3)}').hex()!r}\n" for number in range(8)
+    }
+
+
+def test_over_real_http_the_second_release_moves_the_module_that_changed(home: Home, releaser: Releaser) -> None:
+    first = releaser.release("1.0.0", modules())
+    assert home.look().moved == first.length
+    home.commit()
+    second = releaser.release("2.0.0", modules("changed"))
+    outcome = home.look()
+    assert outcome, outcome.words
+    assert second.length > 100_000
+    assert outcome.moved < second.length // 4
+    assert (home.layout.release(outcome.release) / "app/part3.py").read_text() == modules("changed")["part3.py"]
+
+
+def test_a_package_that_was_changed_on_this_disk_brings_nothing_in(home: Home, releaser: Releaser) -> None:
+    releaser.release("1.0.0", modules())
+    home.look()
+    home.commit()
+    kept = home.layout.current / "package.zip"
+    data = bytearray(kept.read_bytes())
+    data[len(data) // 2] ^= 1  # within a module that both have, by a record that still says so
+    kept.write_bytes(data)
+    second = releaser.release("2.0.0", modules("changed"))
+    outcome = home.look()
+    assert outcome, outcome.words
+    assert outcome.moved > second.length  # the whole of it, after the hash said no
+    assert (home.layout.release(outcome.release) / "app/part4.py").read_text() == modules()["part4.py"]
