@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -76,7 +77,7 @@ class Home:
         self.events: list[Event] = []
         self.layout.prepare()
         join(self.layout.trust, url, fingerprint, clock=clock)
-        self.machine = Machine(self.layout, "python of the base")
+        self.machine = Machine(self.layout, sys.executable)
         self.machine.recover()
         self.layout.update_lock.touch()
 
