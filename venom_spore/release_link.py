@@ -37,6 +37,7 @@ from venom_spore.heartbeat import Heartbeat
 from venom_spore.machine import MachineReader
 from venom_spore.process_tree import die_with_parent
 from venom_spore.skills import SkillSet
+from venom_spore.state_audit import StateAudit
 from venom_spore.update_hints import HintDesk
 from venom_spore.worker import Worker
 
@@ -59,7 +60,7 @@ class ReleaseLink:
 
     def __init__(self, descriptor: int, release: str, folder: Path, *, on_trial: bool) -> None:
         self.release, self._on_trial = release, on_trial
-        self._descriptor, self._folder = descriptor, folder
+        self._descriptor, self._folder, self._node = descriptor, folder, ""
         self._poll = select.poll()
         self._poll.register(descriptor, 0)
         os.set_blocking(descriptor, False)
@@ -100,13 +101,16 @@ class ReleaseLink:
 
     def skills(self, node: str) -> SkillSet:
         """What answers the self-test of this node."""
+        self._node = node
         found = SkillSet()
         found.skill(self_test_type(node))(_echo)
         return found
 
     def heartbeat(self, reader: MachineReader, clock: Clock, settings: Settings) -> Heartbeat:
         """One that says here what it hears there."""
-        return LinkedHeartbeat(reader, clock, self, settings)
+        chain, home = settings.hive_audit_file, self._folder.parent.parent
+        audit = StateAudit(home, Path(chain), self._node) if chain else None
+        return LinkedHeartbeat(reader, clock, self, settings, audit)
 
     def desk(self, hive: Hive, worker: Worker, channel: str) -> HintDesk:
         """Who hears orders, and of updates."""
@@ -185,9 +189,11 @@ class ReleaseLink:
 class LinkedHeartbeat(Heartbeat):
     """Says on the link that Redis answers and the event loop lives; the first time, that the Spore is ready."""
 
-    def __init__(self, reader: MachineReader, clock: Clock, link: ReleaseLink, settings: Settings) -> None:
+    def __init__(
+        self, reader: MachineReader, clock: Clock, link: ReleaseLink, settings: Settings, audit: StateAudit | None
+    ) -> None:
         super().__init__(reader, clock)
-        self._link = link
+        self._link, self._audit = link, audit
         self._gap_s, self._drain_s = settings.hive_lease, settings.hive_drain_timeout
         self._ready = self._saying = False
         self._lost_s: float | None = None
@@ -215,6 +221,8 @@ class LinkedHeartbeat(Heartbeat):
             self._ready = True
             self._link.say("ready", gap_s=self._gap_s, drain_s=self._drain_s)
         self._link.say("beat")
+        if self._audit is not None:
+            self._audit.look(self._loop)
 
 
 def self_test_type(node: str) -> str:
