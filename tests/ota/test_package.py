@@ -119,6 +119,11 @@ def test_links_and_devices_are_refused(source: Path, tmp_path: Path) -> None:
     assert _code(PLAIN, source) is Code.ZIP_TYPE
 
 
+def test_a_release_of_nothing_is_refused(source: Path) -> None:
+    assert _code(PLAIN) is Code.BAD_METADATA
+    assert _code(PLAIN, source / "empty") is Code.BAD_METADATA
+
+
 def test_names_that_would_clash_are_refused(source: Path, tmp_path: Path) -> None:
     twin = tmp_path / "skills"
     twin.mkdir()

@@ -14,6 +14,7 @@ from venom_core.ota.durable import local_faults
 from venom_core.ota.layout import LOCK, WHEELS, read_package
 from venom_core.ota.lock import Lock, write_lock
 from venom_core.ota.manifest import MANIFEST, Listing, Manifest, write_manifest
+from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.sources import collect_sources
 from venom_core.ota.versions import check_manifest
 from venom_core.ota.wheelhouse import wheels_for
@@ -80,6 +81,8 @@ def build_package(
     bounds = limits or Limits()
     check_manifest(manifest)
     sources = collect_sources(source_paths, bounds)
+    if not sources.files:
+        raise UpdateRefused(Code.BAD_METADATA, "the sources hold no file; name the files and folders to release")
     files = dict(sources.files)
     wheels = wheels_for(requirements, wheelhouse) if requirements is not None else ()
     if requirements is not None:

@@ -97,7 +97,12 @@ def _pin(line: str, number: int) -> Pin:
     hashes = frozenset(_hash(option, number, line) for option in options)
     requirement = _requirement(wanted, number, line)
     if requirement.marker is not None:
-        raise _refused(Code.LOCK_MARKER, number, line, "a condition installs something else on each node; drop it")
+        raise _refused(
+            Code.LOCK_MARKER,
+            number,
+            line,
+            "a condition installs something else on each node; resolve without --universal",
+        )
     version = _version(requirement, number, line)
     if not hashes:
         raise _refused(Code.LOCK_UNHASHED, number, line, "it has no SHA-256; make the file with --generate-hashes")
