@@ -119,21 +119,27 @@ class Downloader:
 
     async def _piece(self, wanted: Wanted, first: int, last: int) -> bytes:
         url, window_s = f"{self._base_url}/{quote(wanted.path)}", self._pace.window_s
-        got = bytearray()
+        headers = {"range": f"bytes={first}-{last - 1}"}
         try:
-            async with asyncio.timeout(window_s), open_client(self._trusted) as client:
-                headers = {"range": f"bytes={first}-{last - 1}"}
-                async with client.stream("GET", url, headers=headers) as answer:
-                    judge_range(answer, wanted, first, last)
-                    async for piece in answer.aiter_raw():
-                        self.moved += len(piece)
-                        got += piece
-                        if len(got) > last - first:
-                            raise too_big(wanted.path, last - first)
+            async with (
+                asyncio.timeout(window_s),
+                open_client(self._trusted) as client,
+                client.stream("GET", url, headers=headers) as answer,
+            ):
+                judge_range(answer, wanted, first, last)
+                return await self._take(answer, wanted, last - first)
         except TimeoutError:
             raise too_slow(wanted.path, window_s) from None
         except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as fault:
             raise refusal_of(fault, url) from None
+
+    async def _take(self, answer: httpx.Response, wanted: Wanted, bytes_max: int) -> bytes:
+        got = bytearray()
+        async for piece in answer.aiter_raw():
+            self.moved += len(piece)
+            got += piece
+            if len(got) > bytes_max:
+                raise too_big(wanted.path, bytes_max)
         return bytes(got)
 
     def _load(self, wanted: Wanted, part: _Part) -> None:
