@@ -12,7 +12,7 @@ from pathlib import Path
 from venom_spore.launcher.gate import PATIENCE_S, READY_S, Terms
 from venom_spore.launcher.layout import LOCAL_FAULT, LauncherFault, Layout, held
 from venom_spore.launcher.looks import HINT_EVERY_S, POLL_S
-from venom_spore.launcher.supervisor import DISK_PAUSE_S, Options, Supervisor
+from venom_spore.launcher.supervisor import RETRY_S, Options, Supervisor
 
 HOME = "./.venom/spore"
 PROBATION_S = 30.0
@@ -35,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ready", metavar="SECONDS", help=f"and have joined the hive by then (default: {READY_S:g})")
     parser.add_argument(
         "--patience", metavar="SECONDS", help=f"and all of it may take so much longer (default: {PATIENCE_S:g})"
+    )
+    parser.add_argument(
+        "--retry", metavar="SECONDS", help=f"what failed gets another chance after so long (default: {RETRY_S:g})"
     )
     parser.add_argument(
         "--hint-every", metavar="SECONDS", help=f"look after hints at most so often (default: {HINT_EVERY_S:g})"
@@ -72,7 +75,7 @@ def _options(parsed: argparse.Namespace) -> Options:
         ),
         poll_s=max(_seconds(parsed, "--poll", POLL_S, "HIVE_OTA_POLL"), 1.0),
         hint_every_s=_seconds(parsed, "--hint-every", HINT_EVERY_S),
-        disk_pause_s=DISK_PAUSE_S,
+        retry_s=_seconds(parsed, "--retry", RETRY_S),
     )
 
 

@@ -28,6 +28,7 @@ from venom_spore.launcher.signals import Wakeful
 log = logging.getLogger("venom.launcher")
 
 DISK_PAUSE_S = 30.0
+RETRY_S, RETRY_S_MAX = 60.0, 3600.0
 UPDATER_S_MAX = 3600.0
 STAGED_EXIT = 10
 JOINED = "joined.json"
@@ -46,7 +47,7 @@ class Options:
     poll_s: float = POLL_S
     hint_every_s: float = HINT_EVERY_S
     disk_pause_s: float = DISK_PAUSE_S
-    retry_s: float = 60.0
+    retry_s: float = RETRY_S
 
 
 class Supervisor:
@@ -56,7 +57,7 @@ class Supervisor:
         self._layout, self._options, self._now_s = layout, options, now_s
         self._machine = Machine(layout, options.python)
         self._looks = Looks(options.poll_s, options.hint_every_s)
-        self._deaths, self._retries = Backoff(), Backoff(options.retry_s, max(options.retry_s, 3600.0))
+        self._deaths, self._retries = Backoff(), Backoff(options.retry_s, max(options.retry_s, RETRY_S_MAX))
         self._wakeful = Wakeful()
         self._life: Life | None = None
         self._updater: Child | None = None
@@ -97,6 +98,7 @@ class Supervisor:
             self._asked = self._wakeful.asked
             self._machine.reload()
             self._looks.next_s = self._now_s()
+            self._disk_s = min(self._disk_s, self._now_s()) if self._disk_s != math.inf else math.inf
 
     def _hear_words(self) -> None:
         life = self._life
