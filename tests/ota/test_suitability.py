@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from venom_core.ota.manifest import Listing, Manifest
 from venom_core.ota.refusal import Code, UpdateRefused
-from venom_core.ota.suitability import NodeFacts, choose, judge
+from venom_core.ota.suitability import Choice, NodeFacts, choose, judge
 from venom_core.ota.versions import release_name
 
 HOUR_MS = 3_600_000
@@ -152,6 +152,21 @@ def test_the_version_that_runs_with_other_content_is_told() -> None:
     choice = choose([target("1.4.0", "b" * 64)], replace(FACTS, seen={"1.4.0": "a" * 64}), NOW)
     assert choice.take is None
     assert [fault.code for _, fault in choice.refused] == [Code.VERSION_REUSED]
+
+
+def test_only_older_releases_are_told_once_if_what_was_had_is_not_offered_any_more() -> None:
+    choice = choose([target("1.2.0"), target("1.3.0")], FACTS, NOW)
+    assert (choice.take, choice.go_back) == (None, False)
+    assert [(name, fault.code) for name, fault in choice.refused] == [("packages/tasks-1.3.0.zip", Code.ROLLBACK)]
+    back_at_the_base = replace(FACTS, current="", floor="1.4.0")
+    assert choose([target("1.3.0"), target("1.4.0", withdrawn=True)], back_at_the_base, NOW) == Choice()
+    assert choose([target("1.3.0")], back_at_the_base, NOW).refused != ()
+
+
+def test_a_node_that_was_sent_down_stays_there() -> None:
+    down = replace(FACTS, current="1.3.0", floor="1.4.0")
+    assert choose([target("1.3.0", downgrade_from=("1.4.0",)), target("1.2.0")], down, NOW) == Choice()
+    assert choose([target("1.3.0"), target("1.3.5")], down, NOW) == Choice()
 
 
 def test_a_release_below_is_taken_if_it_was_signed_for_that() -> None:

@@ -88,16 +88,21 @@ def judge(listing: Listing, facts: NodeFacts, now_ms: int, sha256: str = "") -> 
 def choose(offers: Iterable[T], facts: NodeFacts, now_ms: int) -> Choice[T]:
     """The highest release of this node's app that it may take, if it is not the one that runs.
 
-    Releases below the one that runs are only looked at if they name it in `downgrade_from`. If the one that runs was
-    withdrawn, a higher one is taken at once, without waiting out the interval; failing that, the node is to go back.
+    What lies below what this node has had is left alone unless it was signed for going down; that is told (ROLLBACK)
+    only if what the node has had is not offered any more. If the release that runs was withdrawn, a higher one is taken
+    at once, without waiting out the interval; failing that, the node is to go back.
     """
     ranked, refused = _ranked(offers, facts.app)
     withdrawn = any(_is_current(offer, facts) and _listing(offer).withdrawn for offer in ranked)
+    old: list[T] = []
     for offer in ranked:
-        if _listing(offer).withdrawn or _is_old(offer, facts):
+        if _listing(offer).withdrawn:
             continue
         if _is_current(offer, facts):
             return Choice(None, False, tuple(refused))
+        if _held_above(_listing(offer), facts):
+            old.append(offer)
+            continue
         try:
             judge(_listing(offer), _without_interval(facts) if withdrawn else facts, now_ms, offer.sha256)
         except UpdateRefused as fault:
@@ -106,6 +111,9 @@ def choose(offers: Iterable[T], facts: NodeFacts, now_ms: int) -> Choice[T]:
                 break
             continue
         return Choice(offer, False, tuple(refused))
+    known = {_version(offer) for offer in ranked}
+    if old and not known & {facts.current, facts.floor}:
+        refused.append((old[0].name, _rollback(_listing(old[0]), facts)))
     return Choice(None, withdrawn, tuple(refused))
 
 
@@ -137,11 +145,17 @@ def _is_current(offer: Offer, facts: NodeFacts) -> bool:
     return version == facts.current and facts.seen.get(version, offer.sha256) == offer.sha256
 
 
-def _is_old(offer: Offer, facts: NodeFacts) -> bool:
-    """Whether it lies below what runs and does not say that it replaces that."""
-    if not facts.current or facts.current in _listing(offer).downgrade_from:
-        return False
-    return Version(_version(offer)) < Version(facts.current)
+def _held_above(listing: Listing, facts: NodeFacts) -> set[str]:
+    """The versions that this node has had, above the one that is offered, and from which it may not go down to it."""
+    offered = Version(listing.manifest.version)
+    held = {version for version in (facts.current, facts.floor) if version} - set(listing.downgrade_from)
+    return {version for version in held if Version(version) > offered}
+
+
+def _rollback(listing: Listing, facts: NodeFacts) -> UpdateRefused:
+    highest = max(_held_above(listing, facts), key=Version)
+    said = f"this node has had {highest}; name that in downgrade_from if going down is meant"
+    return _refused(Code.ROLLBACK, listing, said)
 
 
 def _without_interval(facts: NodeFacts) -> NodeFacts:
@@ -174,14 +188,8 @@ def _check_machine(listing: Listing, facts: NodeFacts) -> None:
 
 def _check_version(listing: Listing, facts: NodeFacts, sha256: str) -> None:
     version = listing.manifest.version
-    above = {
-        held
-        for held in (facts.current, facts.floor)
-        if held and held not in listing.downgrade_from and Version(held) > Version(version)
-    }
-    if above:
-        said = f"this node has had {max(above, key=Version)}; name that in downgrade_from if going down is meant"
-        raise _refused(Code.ROLLBACK, listing, said)
+    if _held_above(listing, facts):
+        raise _rollback(listing, facts)
     if sha256 and facts.seen.get(version, sha256) != sha256:
         raise _refused(Code.VERSION_REUSED, listing, "its version was other content before; give it a new version")
     if version in facts.known_bad or (sha256 and release_name(version, sha256) in facts.known_bad):
