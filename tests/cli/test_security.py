@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from venom_core.infrastructure.audit import audit_lines
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.redis_address import parse_address
 from venom_core.infrastructure.server_health import ServerHealth
+from venom_core.ota.repository import Repository
 
 TOKEN = "kP3xVq8nZr5tYw2uHs6dJf9gLb4cMe7a"
 STRONG = "s" * 40
@@ -65,13 +67,26 @@ def test_token_and_the_source_of_updates() -> None:
     assert security.token(settings_with(nexus_shared_token=TOKEN, redis_password=TOKEN)).state == "fail"
     assert security.update_source(settings_with()).state == "fail"
     assert security.update_source(settings_with(nexus_shared_token=TOKEN)).state == "pass"
-    assert security.update_hosts().state == "pass"
 
 
-def test_once_there_are_updates_these_points_are_not_passed_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(security, "UPDATER", "venom_core.core.node_manager")
-    assert security.update_source(settings_with(nexus_shared_token=TOKEN)).state == "cannot know"
-    assert security.update_hosts().state == "cannot know"
+def test_a_repository_that_spores_would_refuse_is_found(tmp_path: Path) -> None:
+    told = settings_with(nexus_shared_token=TOKEN, hive_ota_home=str(tmp_path / "ota"))
+    assert security.update_source(told).state == "pass"
+    Repository(tmp_path / "ota", "a long enough passphrase").init()
+    assert security.update_source(told).state == "pass"
+    timestamp = tmp_path / "ota/repository/metadata/timestamp.json"
+    timestamp.write_text(
+        timestamp.read_text().replace('"version": 1', '"version": 7').replace('"version":1', '"version":7')
+    )
+    found = security.update_source(told)
+    assert (found.state, found.fix) == ("fail", "venom ota verify")
+    assert "would be refused: BAD_SIGNATURE" in found.found
+
+
+def test_where_packages_may_come_from() -> None:
+    assert security.update_hosts(settings_with()).state == "pass"
+    assert "nexus.internal" in security.update_hosts(settings_with(hive_ota_allowed_hosts="nexus.internal")).found
+    assert security.update_hosts(settings_with(hive_ota_allowed_hosts="a, *")).state == "fail"
 
 
 @pytest.mark.parametrize(("refusals", "state"), [(0, "cannot know"), (3, "fail")])

@@ -25,6 +25,7 @@ PUBLIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("A Nexus in a program", "venom_core/nexus.py", ("Nexus",)),
     ("Foreman", "venom_core/agents/foreman.py", ("ForemanAgent",)),
     ("Nodes", "venom_core/core/node_manager.py", ("NodeManager",)),
+    ("Updates", "venom_core/core/ota_manager.py", ("OTAManager",)),
     ("Containers", "venom_core/infrastructure/stack_manager.py", ("StackManager",)),
     ("Broadcasts", "venom_core/domain/order.py", ("read_order",)),
     ("Settings", "venom_core/config.py", ("Settings",)),

@@ -6,13 +6,15 @@ Nothing is guessed: what only a person or another machine can tell is said to be
 from __future__ import annotations
 
 import asyncio
+import importlib
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path
 
 from venom_core.commands.findings import Finding
 from venom_core.config import Settings
 from venom_core.domain.node_order import NODE_ORDERS
+from venom_core.errors import VenomError
 from venom_core.infrastructure.audit import audit_lines
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.redis_address import RedisAddress
@@ -22,7 +24,6 @@ PASSWORD_CHARACTERS_MIN = 32
 TOKEN_VARIETY_MIN = 10
 REFUSALS = ("refused_envelope", "refused_order", "replayed_task")
 EVERYWHERE = frozenset({"*", "-::*", "0.0.0.0", "::"})  # noqa: S104 - looked for, not bound
-UPDATER = "venom_core.core.ota_manager"
 
 
 async def checklist(broker: MessageBroker, settings: Settings, health: ServerHealth) -> list[Finding]:
@@ -35,8 +36,8 @@ async def checklist(broker: MessageBroker, settings: Settings, health: ServerHea
         password(address, open_to_all),
         binding(address, health),
         token(settings),
-        update_source(settings),
-        update_hosts(),
+        await asyncio.to_thread(update_source, settings),
+        update_hosts(settings),
         monitoring(refusals),
         backup(health),
         closed_network(address, health),
@@ -112,21 +113,37 @@ def token(settings: Settings) -> Finding:
 def update_source(settings: Settings) -> Finding:
     """4. Updates have source authentication."""
     check = "4. OTA updates have source authentication"
-    if find_spec(UPDATER) is not None:
-        return Finding(check, "cannot know", "this release applies updates; this check does not look at them yet")
-    orders = ", ".join(NODE_ORDERS)
     if settings.nexus_shared_token is None:
-        found = f"this release applies no updates, but obeys unsigned orders ({orders})"
+        found = f"packages are taken signed alone, but the orders that Spores obey ({', '.join(NODE_ORDERS)}) are not"
         return Finding(check, "fail", found, "set NEXUS_SHARED_TOKEN: then every order must be signed with it")
-    return Finding(check, "pass", "this release applies no updates; the orders it obeys are signed with the token")
+    fault = _fault_of_repository(settings)
+    if fault:
+        return Finding(check, "fail", f"the repository of updates here would be refused: {fault}", "venom ota verify")
+    found = "a Spore takes what the keys of the repository it joined have signed, and nothing else; orders are signed"
+    return Finding(check, "pass", found)
 
 
-def update_hosts() -> Finding:
+def _fault_of_repository(settings: Settings) -> str:
+    """Why a Spore would refuse the repository that is released from here; empty if it would not, or there is none."""
+    if not (Path(settings.hive_ota_home) / "repository").is_dir():
+        return ""
+    try:
+        kept = importlib.import_module("venom_core.ota.repository").Repository(Path(settings.hive_ota_home))
+        importlib.import_module("venom_core.ota.checking").check_repository(kept.files, kept.targets_folder)
+    except VenomError as fault:
+        return str(fault)
+    return ""
+
+
+def update_hosts(settings: Settings) -> Finding:
     """5. Package addresses are whitelisted."""
     check = "5. Package URLs are whitelisted"
-    if find_spec(UPDATER) is not None:
-        return Finding(check, "cannot know", "this release applies updates; this check does not look at them yet")
-    return Finding(check, "pass", "this release fetches no package from any address")
+    hosts = [host.strip() for host in settings.hive_ota_allowed_hosts.split(",") if host.strip()]
+    if "*" in hosts:
+        fix = "name the hosts: HIVE_OTA_ALLOWED_HOSTS=nexus.internal"
+        return Finding(check, "fail", "HIVE_OTA_ALLOWED_HOSTS has a *, which names no host", fix)
+    named = f"; a hint may also name {', '.join(hosts)}" if hosts else ""
+    return Finding(check, "pass", f"a package is loaded from the address that a Spore has joined and no other{named}")
 
 
 def monitoring(refusals: int) -> Finding:
