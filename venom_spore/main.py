@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from venom_core import __version__
@@ -103,7 +104,8 @@ class VenomSpore:
 
     async def connect(self) -> None:
         """Connect to Redis and get ready; raises what `MessageBroker.open` raises."""
-        hive = self._hive = await Hive.connect(self.settings, self._clock)
+        connect = partial(Hive.connect, self.settings, self._clock)
+        hive = self._hive = await (connect() if self._link is None else self._link.patiently(connect))
         guard = self._guard = LeaseGuard(hive.rhythm.lease_s, self._clock)
         self._sandbox = Sandbox(
             self._slots,

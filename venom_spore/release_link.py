@@ -28,7 +28,7 @@ from venom_core.config import Settings
 from venom_core.domain.node import NodeLoad
 from venom_core.domain.priority import PRIORITY_MAX
 from venom_core.domain.task_message import TaskMessage
-from venom_core.errors import InvalidSetting, StoreError, VenomError
+from venom_core.errors import InvalidSetting, StoreError, StoreUnavailable, VenomError
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.intake import Intake
@@ -49,6 +49,8 @@ MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
 TEST_S, TEST_LOOK_S = 60.0, 0.2
 CHECK_S = 30.0
+# A little less than a launcher waits for a release to be ready.
+AWAY_S, AWAY_PAUSE_S = 25.0, 0.5
 # A Spore whose event loop is stuck cannot leave by itself when its launcher is gone: it is ended so long after a drain.
 ORPHAN_S = 20.0
 ORPHAN_EXIT = 71
@@ -82,12 +84,9 @@ class ReleaseLink:
         return cls(descriptor, environment.get("VENOM_RELEASE", BASE), folder, on_trial=bool(trial))
 
     def settle_in(self) -> None:
-        """The modules of a release come before those of the current folder, and from now on this pipe says whether
-        the launcher lives: the kernel's SIGTERM beside it would count as a second one, which forces.
-        """
+        """The modules of a release come before those of the current folder."""
         if self.release != BASE and str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
-        die_with_parent(os.getppid(), 0)
 
     def say(self, word: str, **more: Any) -> None:
         """One line to the launcher, from any thread; lost if the launcher does not listen."""
@@ -123,7 +122,10 @@ class ReleaseLink:
 
     @contextlib.asynccontextmanager
     async def watching(self, leave: Callable[[], None]) -> AsyncIterator[None]:
-        """For the length of a block: `leave` is called when the launcher is gone."""
+        """For the length of a block: `leave` is called when the launcher is gone.
+
+        Until then the kernel's SIGTERM says so; beside this it would count as a second one, which forces.
+        """
         loop = asyncio.get_running_loop()
 
         def lost() -> None:
@@ -132,10 +134,32 @@ class ReleaseLink:
             leave()
 
         loop.add_reader(self._descriptor, lost)
+        die_with_parent(os.getppid(), 0)
         try:
             yield
         finally:
             loop.remove_reader(self._descriptor)
+
+    async def patiently(self, connect: Callable[[], Awaitable[Hive]]) -> Hive:
+        """Connect; on trial, wait a while for a server that is away: that is no fault of the release."""
+        if not self._on_trial:
+            return await connect()
+        try:
+            async with asyncio.timeout(AWAY_S):
+                return await self._at_last(connect)
+        except TimeoutError:
+            return await connect()
+
+    async def _at_last(self, connect: Callable[[], Awaitable[Hive]]) -> Hive:
+        told = False
+        while True:
+            try:
+                return await connect()
+            except StoreUnavailable as fault:
+                if not told:
+                    log.warning("on trial, so it is waited for: %s", fault)
+                told = True
+                await asyncio.sleep(AWAY_PAUSE_S)
 
     @contextlib.asynccontextmanager
     async def proving(self, hive: Hive, settings: Settings, node: str) -> AsyncIterator[None]:

@@ -114,6 +114,19 @@ async def test_a_trial_outlasts_a_redis_that_goes_away_and_comes_back(
         assert launcher.state.known_bad == ()
 
 
+async def test_a_release_that_starts_while_redis_is_away_waits_for_it(
+    private_server: PrivateServer, tmp_path: Path
+) -> None:
+    settings = Settings.load(redis_url=private_server.url, **FAST)
+    with LauncherProcess(settings, tmp_path) as launcher:
+        await launcher.said("joined with")
+        private_server.kill()
+        name = launcher.stage("1.0", YES)
+        await launcher.said_in_time("on trial, so it is waited for")
+        private_server.restart()
+        await launcher.rests(Phase.IDLE, name)
+
+
 async def test_after_an_outage_that_lasts_too_long_a_node_finds_its_way_back_from_safe_mode(
     private_server: PrivateServer, tmp_path: Path
 ) -> None:

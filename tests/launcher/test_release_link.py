@@ -52,7 +52,8 @@ def ends(tmp_path: Path) -> Ends:
 
 
 def test_without_a_launcher_nothing_of_it_is_loaded() -> None:
-    look = "import sys, venom_spore.main; print(*{'venom_spore.release_link', 'venom_spore.update_hints'} & {*sys.modules})"
+    ours = "{'venom_spore.release_link', 'venom_spore.update_hints', 'venom_spore.state_audit'}"
+    look = f"import sys, venom_spore.main; print(*{ours} & {{*sys.modules}})"
     found = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "\n"
 

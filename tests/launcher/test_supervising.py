@@ -118,6 +118,16 @@ async def test_a_worker_that_cannot_even_start_dies_with_its_launcher(fast: Sett
         await until(lambda: not exists(worker))
 
 
+async def test_a_worker_that_hangs_while_it_loads_its_skills_dies_with_its_launcher(
+    fast: Settings, tmp_path: Path
+) -> None:
+    with LauncherProcess(fast, tmp_path, skills="tests.launcher.hanging:skills") as launcher:
+        worker = await the_worker(launcher)
+        await launcher.said("the import hangs")
+        launcher.kill()
+        await until(lambda: not exists(worker))
+
+
 async def test_a_node_that_is_told_to_drain_takes_its_launcher_along(
     fast: Settings, broker: MessageBroker, tmp_path: Path
 ) -> None:

@@ -37,8 +37,6 @@ class Child:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], keep: Sequence[int] = ()) -> None:
         """`keep`: descriptors that stay open in it. A command that cannot be run ends with exit code 127."""
         parent = os.getpid()
-        sys.stdout.flush()
-        sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
             _become(command, environment, keep, parent)
