@@ -52,7 +52,7 @@ def here(unit: Path, folder: Path) -> Path:
 
 
 def test_there_is_one_for_each_daemon() -> None:
-    assert [unit.name for unit in UNITS] == ["venom-nexus.service", "venom-spore@.service"]
+    assert [unit.name for unit in UNITS] == ["venom-launcher@.service", "venom-nexus.service", "venom-spore@.service"]
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
@@ -76,13 +76,26 @@ def test_a_unit_starts_a_command_with_options_that_it_has(unit: Path) -> None:
     command, *options = value(unit, "ExecStart").replace("%H", "host").replace("%i", "1").split()
     assert command.startswith(INSTALLED)
     known = [word for word in options if not word.startswith("$")]
-    own = [str(Path(sys.executable).parent / Path(command).name), *known, "--version"]
-    assert subprocess.run(own, capture_output=True, check=False, timeout=60).returncode == 0
+    program = Path(sys.executable).parent
+    if "--" in known:  # what is behind it is for the Spore
+        behind = known[known.index("--") + 1 :]
+        known = known[: known.index("--")]
+        assert _says_help([str(program / "venom-spore"), *behind])
+    assert _says_help([str(program / Path(command).name), *known])
+
+
+def _says_help(command: list[str]) -> bool:
+    """Options that it does not have are found before it helps."""
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False, timeout=60)
+    wrong = subprocess.run([*command, "--no-such-option"], capture_output=True, check=False, timeout=60)
+    shown = {word for word in command[1:] if word.startswith("--")}
+    return done.returncode == 0 and wrong.returncode == 2 and all(option in done.stdout for option in shown)
 
 
 def test_a_spore_is_given_time_to_drain() -> None:
     drain_s = Settings.load().hive_drain_timeout
-    assert float(value(UNITS[1], "TimeoutStopSec")) > drain_s
+    for unit in (UNITS[0], UNITS[2]):
+        assert float(value(unit, "TimeoutStopSec")) > drain_s
     compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     grace = re.search(r"stop_grace_period: (\d+)s", compose)
     assert grace
