@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import socket
 from pathlib import Path
@@ -14,6 +15,7 @@ from venom_core.api.app import make_app
 from venom_core.api.serving import HttpServer, nexus_http
 from venom_core.config import Settings
 from venom_core.errors import InvalidSetting
+from venom_core.event_loop import end_tasks
 
 
 def free_port() -> int:
@@ -76,3 +78,44 @@ async def test_a_head_of_a_request_that_never_ends_is_cut_off(http: HttpServer) 
     answer = await asyncio.wait_for(reader.read(), 20)
     assert answer.startswith(b"HTTP/1.1 400")
     writer.close()
+
+
+@pytest.mark.parametrize("first", [b"", b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"])
+async def test_who_never_ends_the_head_of_a_request_is_not_waited_for(
+    first: bytes, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "REQUEST_HEAD_S", 0.3)
+    settings = Settings.load(hive_ota_home=str(repository.parent))
+    async with HttpServer(make_app(settings), "127.0.0.1", 0) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(first)
+
+        async def drip() -> None:
+            while True:
+                writer.write(b"G")
+                await asyncio.sleep(0.05)
+
+        dripping = asyncio.create_task(drip())
+        try:
+            with contextlib.suppress(ConnectionError):
+                while await asyncio.wait_for(reader.read(1000), 20):
+                    pass
+        finally:
+            await end_tasks(dripping)
+            writer.transport.abort()
+
+
+async def test_an_answer_that_takes_long_is_not_cut_off(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "REQUEST_HEAD_S", 0.05)
+    body = bytes(20_000_000)
+    (repository / "targets" / "packages" / f"{HASH}.big.zip").write_bytes(body)
+    async with HttpServer(make_app(Settings.load(hive_ota_home=str(repository.parent))), "127.0.0.1", 0) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port, limit=4096)
+        writer.write(f"GET /ota/targets/packages/{HASH}.big.zip HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+        got = len(await reader.readuntil(b"\r\n\r\n")) * 0
+        while got < len(body):
+            if got < 1_000_000:
+                await asyncio.sleep(0.01)
+            got += len(await reader.read(65_536))
+        assert got == len(body)
+        writer.close()

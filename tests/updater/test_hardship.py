@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos import clocks
+from tests.hives import ShiftedClock
 from tests.ota.folders import snapshot
 from tests.processes import ROOT
 from tests.updater.bad_servers import answering, ok
@@ -93,10 +95,10 @@ def test_five_bytes_a_time_are_too_slow_and_the_next_look_goes_on(
     assert outcome.moved <= signed.length - SOME
 
 
-def updater(home: Home, *, interval_s: float = 0) -> subprocess.Popen[str]:
-    """A real `python -m venom_spore.updater` for that home."""
+def updater(home: Home, **more: str) -> subprocess.Popen[str]:
+    """A real `python -m venom_spore.updater` for that home, with `more` in its environment."""
     command = [sys.executable, "-m", "venom_spore.updater", "--home", str(home.layout.home), "--", "--name", NODE.name]
-    environment = os.environ | {"HIVE_OTA_INTERVAL": str(interval_s)}
+    environment = os.environ | {"HIVE_OTA_INTERVAL": "0"} | more
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -144,3 +146,23 @@ def test_an_updater_that_is_killed_leaves_what_the_next_one_resumes(
     with updater(home) as third:
         words, _ = third.communicate(timeout=60)
     assert (third.returncode, "BUSY" in words) == (Exit.REFUSED, True)
+
+
+@pytest.mark.skipif(bool(clocks.missing()), reason="no libfaketime here; .ci/run installs it")
+@pytest.mark.parametrize("off_s", [-clocks.HOUR_S, clocks.HOUR_S])
+def test_a_machine_whose_clock_is_an_hour_off_verifies_all_the_same(
+    off_s: int, url: str, releaser: Releaser, tmp_path: Path
+) -> None:
+    """It stops before it builds an environment: libfaketime's `sleep` fails, so no child can be waited for."""
+    releaser.release("1.0.0", nodes=["another"])
+    home = Home(tmp_path / "elsewhere", url, releaser.fingerprint, clock=ShiftedClock(off_s))
+    wrong = clocks.Clocks(tmp_path, "seed")
+    wrong.set("n1", off_s)
+    with updater(home, **wrong.environment("n1")) as process:
+        words, errors = process.communicate(timeout=90)
+    assert (process.returncode, "NOT_FOR_THIS_NODE" in words) == (Exit.NOTHING, True), words + errors
+    # Whoever sets it right by turning it back is told so, and takes no update on such a clock.
+    with updater(home) as process:
+        words, errors = process.communicate(timeout=90)
+    expected = (Exit.REFUSED, True) if off_s > 0 else (Exit.NOTHING, False)
+    assert (process.returncode, "CLOCK_BACKWARDS" in words) == expected, words + errors

@@ -13,6 +13,7 @@ from typing import Self
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from venom_core.api.app import make_app
 from venom_core.api.renewal import Renewal
@@ -25,9 +26,27 @@ log = logging.getLogger("venom.api")
 CONNECTIONS_MAX = 512
 """Connections at once; one more is answered 503."""
 REQUEST_HEAD_BYTES_MAX = 16_384
+REQUEST_HEAD_S = 20.0
+"""Seconds after which a connection is closed on which no request is made, give or take as many."""
 KEEP_OPEN_S = 15
 LEAVE_S = 2
 """Seconds that answers under way have when it stops."""
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's own would wait for ever for the end of a request's head."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self.loop.call_later(REQUEST_HEAD_S, self._look, None)
+
+    def _look(self, before: RequestResponseCycle | None) -> None:
+        """Close it if in all that time no request was made and none answered."""
+        waits = self.cycle is None or self.cycle.response_complete
+        if waits and self.cycle is before:
+            self.transport.abort()
+        elif not self.transport.is_closing():
+            self.loop.call_later(REQUEST_HEAD_S, self._look, self.cycle)
 
 
 class _Server(uvicorn.Server):
@@ -44,7 +63,7 @@ class HttpServer:
     def __init__(self, app: ASGIApp, host: str, port: int) -> None:
         self._host, self._port = host, port
         config = uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", loop="none", log_config=None, access_log=False,
+            app, http=_Protocol, ws="none", lifespan="off", loop="none", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, limit_concurrency=CONNECTIONS_MAX, timeout_keep_alive=KEEP_OPEN_S,
             timeout_graceful_shutdown=LEAVE_S, h11_max_incomplete_event_size=REQUEST_HEAD_BYTES_MAX,
         )  # fmt: skip
