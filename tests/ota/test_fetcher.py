@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import signal
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -154,6 +156,20 @@ def silence_after_the_head(answer: Answer) -> None:
 def test_five_bytes_a_second_end_at_the_deadline(plan: Callable[[Answer], None], served: HostileServer) -> None:
     served.plans[PATH] = plan
     assert "within 0.5 s" in refused(Code.TOO_SLOW, served.url + PATH, IMPATIENT)
+
+
+def test_a_ctrl_c_does_not_wait_for_the_answer(served: HostileServer) -> None:
+    def then_interrupt(answer: Answer) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        silence(answer)
+
+    served.plans[PATH] = then_interrupt
+    with pytest.raises(KeyboardInterrupt):
+        get(served.url + PATH, Patience(file_s=3_600))
+
+
+async def test_who_has_an_event_loop_may_wait_too(served: HostileServer) -> None:
+    assert get(served.url + PATH)
 
 
 @pytest.mark.parametrize(

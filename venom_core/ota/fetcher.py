@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
-from collections.abc import Iterator
+import threading
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Self, TypeVar
 
 import httpx
 
@@ -24,6 +25,7 @@ from venom_core.ota.tuf_names import DownloadHTTPError, FetcherInterface
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 CONNECT_S = 10.0
+Result = TypeVar("Result")
 # Both mean that there is no such file: TUF asks for the root after the newest to learn that it is the newest.
 _ABSENT = (403, 404)
 
@@ -36,10 +38,15 @@ class Patience:
 
 
 class Fetcher(FetcherInterface):
-    """Fetches whole small files. One thread uses it, in which no event loop runs; close it, or use it in a `with`."""
+    """Fetches whole small files, one at a time, and blocks; close it, or use it in a `with`.
+
+    Its client runs in a thread of its own: whoever waits may have an event loop, and a Ctrl-C is not waited with.
+    """
 
     def __init__(self, trusted: ssl.SSLContext, patience: Patience | None = None) -> None:
-        self._runner = asyncio.Runner()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="venom-fetch", daemon=True)
+        self._thread.start()
         self._patience = patience or Patience()
         # A greeting that stalls ends before the deadline of all does: httpx closes the connection only then.
         self._client = open_client(trusted, min(CONNECT_S, self._patience.file_s / 2))
@@ -54,12 +61,14 @@ class Fetcher(FetcherInterface):
 
     def close(self) -> None:
         """Close its connections."""
-        self._runner.run(self._client.aclose())
-        self._runner.close()
+        self._wait_for(self._client.aclose())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def download_bytes(self, url: str, max_length: int) -> bytes:
         """The file at `url`, at most `max_length` bytes; `UpdateRefused`, or DownloadHTTPError if there is none."""
-        return self._runner.run(self._get(url, max_length))
+        return self._wait_for(self._get(url, max_length))
 
     @contextmanager
     def download_file(self, url: str, max_length: int) -> Iterator[IO[bytes]]:
@@ -69,6 +78,13 @@ class Fetcher(FetcherInterface):
     def _fetch(self, url: str) -> Iterator[bytes]:
         """The same in one piece, as python-tuf's interface wants it."""
         return iter([self.download_bytes(url, FILE_BYTES_MAX)])
+
+    def _wait_for(self, work: Coroutine[None, None, Result]) -> Result:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        finally:
+            future.cancel()  # does nothing to what is done, and ends what a Ctrl-C no longer waits for
 
     async def _get(self, url: str, bytes_max: int) -> bytes:
         try:

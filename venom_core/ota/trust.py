@@ -62,8 +62,7 @@ class Trust:
     def refresh(self) -> tuple[Signed, ...]:
         """Ask, verify, raise the floor; gives everything that is signed at this moment, of all apps, by name.
 
-        Blocks for as long as `Patience` says a file; call it in a thread without a running event loop. What is refused
-        changes nothing but python-tuf's own folder.
+        Blocks, for as long as `Patience` says a file. What is refused changes nothing but python-tuf's own folder.
 
         Raises:
             UpdateRefused: with the code of whatever is wrong; BUSY if another process is at it.
