@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -18,6 +19,9 @@ from tests.ota.certificates import make_authority
 from tests.ota.hostile_server import HostileServer, serving
 from tests.ota.households import CHEAP, PASSPHRASE, package
 from venom_core.cli import main
+from venom_core.config import Settings
+from venom_core.domain.order import read_order
+from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.ota.joining import read_joined
 from venom_core.ota.repository import Repository
 from venom_core.ota.trust import Trust
@@ -231,3 +235,20 @@ def test_without_the_extra_one_sentence_says_how_to_get_it(tmp_path: Path) -> No
         )
         assert (run.returncode, said in run.stderr) == (code, True), run.stderr
         assert run.stderr.count("\n") == code
+
+
+async def test_spores_are_told_to_look_at_once(
+    home: Path, broker: MessageBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", settings.store_url())
+    monkeypatch.setenv("HIVE_NAMESPACE", settings.hive_namespace)
+    channel = settings.hive_broadcast_channel
+    package(home / "packages", "1.0.0")
+    await asyncio.to_thread(done, "sign", "1.0.0")
+    messages = broker.hive.link.listen(channel)
+    assert await anext(messages) is None  # it listens
+    for words in (("publish",), ("rollback", "1.0.0")):
+        assert "1 listener told to look" in await asyncio.to_thread(done, *words, "--tell")
+        heard = await anext(messages)
+        assert heard is not None
+        assert read_order(broker.hive.seal, heard).command == "UPDATE_SYSTEM"

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from venom_core.clock import Clock
-from venom_core.commands.frame import Commands, json_option
+from venom_core.commands.frame import Commands, json_option, redis_url_option
 from venom_core.commands.ota_build import build, shelf_module
-from venom_core.commands.ota_frame import keys_option, part, repository
+from venom_core.commands.ota_frame import keys_option, part, repository, tell_option, tell_spores
 from venom_core.commands.ota_status import status
 from venom_core.commands.screen import Listing, ago, print_listing, several
 from venom_core.errors import InputError
@@ -148,13 +148,17 @@ def _file_of(home: Path, app: str, name: str) -> Path:
 
 @ota.command()
 @click.option("--due", is_flag=True, help="Sign only what is half through its life, as a Nexus does every hour.")
+@tell_option
+@redis_url_option
 @keys_option
-def publish(due: bool, keys: tuple[Path, ...]) -> None:
+def publish(due: bool, tell: bool, redis_url: str | None, keys: tuple[Path, ...]) -> None:
     """Make what was signed known to Spores: sign snapshot and timestamp anew. Run it daily where no Nexus does."""
     done = repository(keys).publish(due_only=due)
     for warning in done.warnings:
         click.echo(f"venom: {warning}", err=True)
     click.echo(f"signed anew: {', '.join(done.renewed) or 'nothing, as nothing was due'}")
+    if tell:
+        tell_spores(redis_url)
 
 
 @ota.command()
@@ -184,13 +188,17 @@ def _day(text: str) -> str:
 @ota.command()
 @click.argument("version")
 @click.option("--app", default="tasks", show_default=True, help="The app of which it is a release.")
+@tell_option
+@redis_url_option
 @keys_option
-def rollback(version: str, app: str, keys: tuple[Path, ...]) -> None:
+def rollback(version: str, app: str, tell: bool, redis_url: str | None, keys: tuple[Path, ...]) -> None:
     """Withdraw a release and publish that: Spores that run VERSION go back to what they ran before."""
     opened = repository(keys)
     opened.withdraw(version, app)
     opened.publish()
     click.echo(f"{app} {version} is withdrawn; Spores that run it go back when they look next")
+    if tell:
+        tell_spores(redis_url)
 
 
 @ota.command()

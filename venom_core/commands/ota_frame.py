@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from venom_core.commands.frame import OK, with_broker
+from venom_core.commands.screen import several
 from venom_core.config import Settings
 from venom_core.errors import InputError
+from venom_core.infrastructure.message_broker import MessageBroker
 
 if TYPE_CHECKING:
     from venom_core.ota.repository import Repository
+
+UPDATE = "UPDATE_SYSTEM"
 
 keys_option = click.option(
     "--keys",
@@ -27,6 +32,19 @@ keys_option = click.option(
     metavar="FOLDER",
     help="A further folder in which keys lie, such as a stick's; may be repeated.",
 )
+
+tell_option = click.option("--tell", is_flag=True, help="Then tell the Spores of the hive to look at once.")
+
+
+def tell_spores(redis_url: str | None) -> None:
+    """Tell every Spore to look for updates now; what it finds is decided by what is signed."""
+
+    async def work(broker: MessageBroker) -> int:
+        heard = await broker.broadcast_control(UPDATE, {})
+        click.echo(f"{several(heard, 'listener')} told to look")
+        return OK
+
+    with_broker(redis_url, work)
 
 
 def part(name: str) -> Any:
