@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -298,3 +299,43 @@ def test_no_secret_stands_in_what_is_served(repository: Repository) -> None:
             assert PASSPHRASE.encode() not in path.read_bytes()
     timestamp = json.loads((repository.files.folder / "timestamp.json").read_bytes())
     assert set(timestamp["signed"]) >= {"expires", "issued", "meta", "version"}
+
+
+def test_verify_reads_no_metadata_that_a_spore_would_not(repository: Repository, clock: ManualClock) -> None:
+    path = repository.files.folder / "timestamp.json"
+    path.write_bytes(path.read_bytes() + b" " * 16_384)
+    with pytest.raises(UpdateRefused) as caught:
+        check_repository(repository.files, repository.targets_folder, clock)
+    assert caught.value.code is Code.TOO_BIG
+
+
+def test_a_file_that_changes_while_it_is_signed_is_not_served(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody writes into the wheel between the reading of its hash and the copying of its bytes."""
+    wheel = tmp_path / WHEEL
+    wheel.write_bytes(b"wheel")
+    copied = shutil.copyfile
+
+    def change_first(source: Path, into: Path) -> object:
+        wheel.write_bytes(b"other")
+        return copied(source, into)
+
+    before = snapshot(repository.home)
+    monkeypatch.setattr(shutil, "copyfile", change_first)
+    with pytest.raises(InputError, match="changed while it was signed"):
+        repository.add_wheel(wheel)
+    assert snapshot(repository.home) == before
+
+
+def test_a_disk_that_fails_leaves_the_signed_files_as_they_were(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = snapshot(repository.home)
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        repository.publish()
+    assert snapshot(repository.home) == before

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from venom_core.clock import Clock, from_datetime
-from venom_core.errors import InputError
 from venom_core.ota.key_store import KeyStore
 from venom_core.ota.metadata_files import Kind, MetadataFiles
 from venom_core.ota.roles import Lifetimes, shown
@@ -102,7 +101,6 @@ def _put(metadata: Metadata[Kind], meta: dict[str, MetaFile]) -> None:
     signed = metadata.signed
     if isinstance(signed, Timestamp):
         signed.snapshot_meta = meta["snapshot.json"]
-    elif isinstance(signed, Snapshot):
-        signed.meta = meta
     else:
-        raise InputError(f"{signed.type} names no other files")
+        assert isinstance(signed, Snapshot)
+        signed.meta = meta
