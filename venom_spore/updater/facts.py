@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from packaging.tags import platform_tags
-from packaging.version import Version
 
-from venom_core import __version__
 from venom_core.ota.suitability import NodeFacts
 from venom_core.ota.verifying import PACKAGES
 from venom_spore.launcher.releases import BASE, Releases
@@ -39,13 +37,17 @@ def current_version(state: State, releases: Releases) -> str:
 def facts_of(
     node: Node,
     app: str,
+    spore: str,
     state: State,
-    current: str,
-    floors: tuple[str, str],
+    releases: Releases,
+    floor: str,
     seen: Mapping[str, str],
     interval_s: float,
 ) -> NodeFacts:
-    """The facts of one look. `floors`: least versions, "" for none; `seen`: hash by target path of what was signed."""
+    """The facts of one look. `spore`: version of the base. `floor`: least version of the app, "" for none.
+
+    `seen`: hash by target path of what was ever signed.
+    """
     start, end = f"{PACKAGES}{app}-", ".zip"
     return NodeFacts(
         node=node.known_as,
@@ -53,9 +55,9 @@ def facts_of(
         tags=frozenset(node.tags),
         platforms=frozenset(platform_tags()),
         python=platform.python_version(),
-        spore=__version__,
-        current=current,
-        floor=max((floor for floor in floors if floor), key=Version, default=""),
+        spore=spore,
+        current=current_version(state, releases),
+        floor=floor,
         seen={name[len(start) : -len(end)]: sha256 for name, sha256 in seen.items() if name.startswith(start)},
         known_bad=frozenset(state.known_bad),
         accepted_at_ms=tuple(round(at_s * 1000) for at_s in state.accepted_at),

@@ -28,8 +28,9 @@ from venom_spore.launcher.layout import LauncherFault, Layout
 from venom_spore.launcher.phases import Phase
 from venom_spore.launcher.releases import Releases
 from venom_spore.launcher.state import State, StateFile
+from venom_spore.updater.base import base_of
 from venom_spore.updater.download import Downloader, Pace, drop_old_parts
-from venom_spore.updater.facts import Node, current_version, facts_of
+from venom_spore.updater.facts import Node, facts_of
 from venom_spore.updater.progress import Progress, alone
 from venom_spore.updater.staging import Stage, clear_rubbish
 from venom_spore.updater.wheel_cache import WheelCache
@@ -118,11 +119,18 @@ class Look:
         return self._nothing(state, choice)
 
     def _choose(self, trust: Trust, signed: Sequence[Signed], state: State) -> Choice[Signed]:
-        current = current_version(state, Releases(self._layout))
-        floors = (trust.app_floor, state.app_version_floor)
-        seen = read_floor(trust.folder / FLOOR).seen
-        facts = facts_of(self._node, trust.app, state, current, floors, seen, self._settings.hive_ota_interval)
+        layout, interval_s = self._layout, self._settings.hive_ota_interval
+        floor, seen = self._floor(trust, state), read_floor(trust.folder / FLOOR).seen
+        spore = base_of(layout).spore
+        facts = facts_of(self._node, trust.app, spore, state, Releases(layout), floor, seen, interval_s)
         return choose(signed, facts, self._clock.now_ms())
+
+    @staticmethod
+    def _floor(trust: Trust, state: State) -> str:
+        """The version that was last kept. The trust folder remembers it too: a state can be lost or set aside."""
+        if state.app_version_floor and state.app_version_floor != trust.app_floor:
+            trust.raise_app_floor(state.app_version_floor)
+        return state.app_version_floor or trust.app_floor
 
     def _stage(
         self, trust: Trust, signed: Sequence[Signed], taken: Signed, state_file: StateFile, progress: Progress

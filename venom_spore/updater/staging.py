@@ -16,7 +16,7 @@ from packaging.tags import sys_tags
 from venom_core.ota.archive import Limits, unpack
 from venom_core.ota.dependencies import checked_wheels
 from venom_core.ota.durable import local_faults, sync_tree
-from venom_core.ota.environment import base_site_packages, build, smoke
+from venom_core.ota.environment import build, smoke
 from venom_core.ota.layout import LOCK, WHEELS
 from venom_core.ota.lock import LOCK_BYTES_MAX, Lock, LockedWheel, choose_wheels, read_lock
 from venom_core.ota.manifest import Listing
@@ -25,6 +25,7 @@ from venom_core.ota.verifying import Signed
 from venom_core.ota.wheels import Wheel
 from venom_spore.launcher.layout import Layout
 from venom_spore.launcher.releases import BASE, Releases, release_name, write_complete
+from venom_spore.updater.base import base_of
 from venom_spore.updater.download import PART, Downloader, Wanted, sha256_of
 from venom_spore.updater.progress import Progress
 from venom_spore.updater.reuse import refill
@@ -95,7 +96,7 @@ class Stage:
     def _fill(self, folder: Path, package: Path, listing: Listing) -> None:
         most = self.package_bytes_max
         unpack(package, folder, listing, Limits(unpacked_bytes=most * UNPACKED_PER_PACKAGE_BYTE, file_bytes=most))
-        base_site = base_site_packages()
+        base_site = base_of(self.layout).site
         wheels = self._wheels(folder, base_site)
         self.progress.tell(f"{listing.manifest.version}, building its environment")
         python = build(folder, wheels, base_site)
