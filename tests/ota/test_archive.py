@@ -84,9 +84,15 @@ def _zip64() -> bytes:
     return body + central + wide + locator + end_record(1, len(central), len(body))
 
 
-def _cut_record() -> bytes:
+def _patched(place: int) -> bytes:
+    """An archive whose end record, which has 22 bytes, says 1 at this place."""
+    plain = hand_zip([Hand(b"a")])
+    return plain[:place] + b"\1" + plain[place + 1 :]
+
+
+def _cut_record(end: int = -3) -> bytes:
     entry = Hand(b"abcdef")
-    body, central = local_record(entry) + entry.packed, central_record(entry, 0)[:-3]
+    body, central = local_record(entry) + entry.packed, central_record(entry, 0)[:end]
     return body + central + end_record(1, len(central), len(body))
 
 
@@ -116,6 +122,7 @@ PATHS: dict[str, str | bytes] = {
     "blank": " ",
     "dot": "a/./b",
     "double slash": "a//b",
+    "leading space": "a/ b",
     "trailing dot": "a.",
     "trailing space": "a ",
     "folder with a trailing dot": "a./b",
@@ -173,6 +180,10 @@ BAD: dict[str, tuple[bytes, Code]] = {f"path {told}": (_named(name), Code.ZIP_PA
     "zip64 offset": (hand_zip([Hand(b"a", central={"offset": 0xFFFFFFFF})]), Code.ZIP_UNSUPPORTED),
     "second name": (hand_zip([Hand(b"a", extra=b"\x75\x70\x01\0x")]), Code.ZIP_UNSUPPORTED),
     "extra field": (hand_zip([Hand(b"a", extra=b"\x55\x54\x01\0x")]), Code.ZIP_UNSUPPORTED),
+    "extra field of the other record": (
+        hand_zip([Hand(b"a", central={"extra": b"\x55\x54\x01\0x"})]),
+        Code.ZIP_UNSUPPORTED,
+    ),
     "extra field of one record": (hand_zip([Hand(b"a", local={"extra": b"\x55\x54\x01\0x"})]), Code.ZIP_UNSUPPORTED),
     "other date": (hand_zip([Hand(b"a").both(date=0x5A21)]), Code.ZIP_UNSUPPORTED),
     "other date of one record": (hand_zip([Hand(b"a", local={"date": 0x5A21})]), Code.ZIP_UNSUPPORTED),
@@ -219,6 +230,11 @@ BAD: dict[str, tuple[bytes, Code]] = {f"path {told}": (_named(name), Code.ZIP_PA
     "two archives": (_two_ends(), Code.ZIP_AMBIGUOUS),
     "two archives with true offsets": (_two_ends_with_true_offsets(), Code.ZIP_AMBIGUOUS),
     "comment": (_comment(), Code.ZIP_AMBIGUOUS),
+    "comment that is not there": (hand_zip([Hand(b"a")])[:-2] + b"\x05\x00", Code.ZIP_AMBIGUOUS),
+    "end record of a second disk": (_patched(-18), Code.ZIP_AMBIGUOUS),
+    "records on a second disk": (_patched(-16), Code.ZIP_AMBIGUOUS),
+    "record of another kind": (hand_zip([Hand(b"a")]).replace(b"PK\1\2", b"PK\1\3"), Code.ZIP_AMBIGUOUS),
+    "record cut off early": (_cut_record(20), Code.ZIP_AMBIGUOUS),
     "comment of an entry": (hand_zip([Hand(b"a", comment=b"hi")]), Code.ZIP_AMBIGUOUS),
     "end record of another part": (_lost_end(), Code.ZIP_AMBIGUOUS),
     "end record that counts none": (hand_zip([Hand(b"a")], count=0), Code.ZIP_AMBIGUOUS),
@@ -247,6 +263,16 @@ def test_a_bad_archive_is_refused_and_no_folder_is_touched(tmp_path: Path, told:
     with pytest.raises(UpdateRefused) as again:
         audit(data, SMALL)
     assert again.value.code is code
+
+
+@pytest.mark.parametrize("name", ["a" * 200, "/".join("a" * 32), "中" * 85, "a/_ (b) [c] {d}, e=~f!#.+@-g.py"])
+def test_names_up_to_the_limits_are_taken(name: str) -> None:
+    assert audit(_named(name)).files == (name,)
+
+
+def test_an_absolute_path_is_called_so() -> None:
+    with pytest.raises(UpdateRefused, match="is an absolute path"):
+        audit(_named("/abs"))
 
 
 def test_a_good_one_made_by_the_same_hand_is_taken() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ota.folders import snapshot
-from tests.ota.hand_zips import Hand, hand_zip
+from tests.ota.hand_zips import Hand, central_record, end_record, hand_zip, local_record
 from venom_core.ota.archive import Archive, Limits, audit, unpack
 from venom_core.ota.canonical_zip import write_zip
 from venom_core.ota.durable import local_faults, sync_tree
@@ -232,6 +233,64 @@ def test_wheels_of_others_may_not_lead_astray_either(data: bytes, code: Code) ->
     with pytest.raises(UpdateRefused) as refused:
         audit(data, canonical=False)
     assert refused.value.code is code
+
+
+def _entry_at_the_very_end() -> bytes:
+    """The mark of a local record in the last four bytes before the end record, too late for a whole one."""
+    entry = Hand(b"a", central={"extra": b"\x55\x54\4\0PK\3\4"})
+    body = local_record(entry) + entry.packed
+    length = len(central_record(entry, 0))
+    central = central_record(entry, len(body) + length - 4)
+    return body + central + end_record(1, length, len(body))
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (hand_zip([Hand(b"a").both(flags=1)]), "ZIP_UNSUPPORTED: an entry is encrypted"),
+        (hand_zip([Hand(b"a").both(flags=8)]), "ZIP_UNSUPPORTED: an entry tells its size behind its content"),
+        (hand_zip([Hand(b"a").both(flags=0x20)]), "ZIP_UNSUPPORTED: an entry has flags .* know .0x20"),
+        (hand_zip([Hand(b"a", b"x" * 99).both(size=9)]), "ZIP_LIES: a stored entry tells of 99 packed and 9 unpacked"),
+        (hand_zip([Hand(b"a", attributes=0x10)]), "ZIP_TYPE"),
+        (hand_zip([Hand(b"a", attributes=0o104755 << 16)]), "ZIP_TYPE"),
+        (hand_zip([Hand(b"a", extra=b"\x55\x54\x88\x13" + bytes(5000))]), "ZIP_BOMB"),
+        (_entry_at_the_very_end(), "ZIP_CORRUPT: there is no entry"),
+    ],
+)
+def test_wheels_of_others_may_not_be_read_in_two_ways_either(data: bytes, said: str) -> None:
+    with pytest.raises(UpdateRefused, match=said):
+        audit(data, Limits(files=1), canonical=False)
+
+
+def test_wheels_of_others_may_be_recorded_in_another_order() -> None:
+    first, second = Hand(b"b"), Hand(b"a")
+    body = local_record(first) + first.packed
+    central = central_record(second, len(body)) + central_record(first, 0)
+    body += local_record(second) + second.packed
+    whole = body + central + end_record(2, len(central), len(body))
+    assert audit(whole, canonical=False).files == ("a", "b")
+
+
+def test_packed_bytes_behind_an_end_on_the_border_of_a_piece_are_found() -> None:
+    """One stored block of deflate, exactly as long as the pieces that are read."""
+    content = bytes(range(256)) * 255 + bytes(251)
+    block = b"\1" + len(content).to_bytes(2, "little") + (0xFFFF - len(content)).to_bytes(2, "little") + content
+    assert len(block) == CHUNK_BYTES
+    assert audit(hand_zip([Hand(b"a", content, method=8, data=block)])).unpacked_bytes == len(content)
+    with pytest.raises(UpdateRefused, match="ZIP_LIES"):
+        audit(hand_zip([Hand(b"a", content, method=8, data=block + b"hidden")]))
+
+
+def test_no_more_comes_out_than_was_said_and_what_was_said_may_be_read() -> None:
+    hidden = hand_zip([Hand(b"a", bytes(10_000_000), method=8).both(size=100_000), Hand(b"b", b"12345")])
+    archive = Archive(io.BytesIO(hidden), Limits())
+    told: list[int] = []
+    with pytest.raises(UpdateRefused, match="ZIP_LIES"):
+        told.extend(len(piece) for piece in archive.chunks("a"))
+    assert sum(told) <= 100_000
+    assert archive.read("b", 5) == b"12345"
+    with pytest.raises(UpdateRefused, match="TOO_BIG"):
+        archive.read("b", 4)
 
 
 def test_wheels_of_others_may_carry_harmless_extra_fields_and_folders_twice() -> None:

@@ -65,7 +65,7 @@ def read_entries(file: BinaryIO, *, files_max: int, canonical: bool) -> list[Ent
         raise UpdateRefused(Code.ZIP_BOMB, f"the archive lists {count} files, at most {files_max} are allowed")
     file.seek(start)
     listed = _central_records(file.read(length), count, canonical=canonical)
-    entries = [_placed(file, central, start, canonical=canonical) for central in listed]
+    entries = [_placed(file, central, start) for central in listed]
     _check_tiles(entries, start)
     for central, entry in zip(listed, entries, strict=True):
         _check_echo(file, central, entry, canonical=canonical)
@@ -106,7 +106,7 @@ def _central_records(text: bytes, count: int, *, canonical: bool) -> list[_Centr
     found: list[_Central] = []
     at = 0
     while at < len(text):
-        if len(found) == count or text[at : at + 4] != form.CENTRAL_SIGN or at + form.CENTRAL.size > len(text):
+        if text[at : at + 4] != form.CENTRAL_SIGN or at + form.CENTRAL.size > len(text):
             raise _ambiguous("its end record counts other entries than there are")
         central, at = _central(text, at, canonical=canonical)
         found.append(central)
@@ -191,7 +191,7 @@ def _kind(name: str, outer: int, *, canonical: bool) -> tuple[bool, bool]:
     return bool(mode & 0o100), folder
 
 
-def _placed(file: BinaryIO, central: _Central, start: int, *, canonical: bool) -> Entry:
+def _placed(file: BinaryIO, central: _Central, start: int) -> Entry:
     """The entry with the place of its packed bytes, which only its local record tells."""
     entry = central.entry
     file.seek(entry.offset)
@@ -202,8 +202,6 @@ def _placed(file: BinaryIO, central: _Central, start: int, *, canonical: bool) -
         )
     *_, names, extras = form.LOCAL.unpack(local)
     data = entry.offset + form.LOCAL.size + names + extras
-    if canonical and extras:
-        raise _unusual("extra fields")
     return replace(entry, data=data)
 
 
