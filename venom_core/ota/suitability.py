@@ -192,7 +192,7 @@ def _check_version(listing: Listing, facts: NodeFacts, sha256: str) -> None:
         raise _rollback(listing, facts)
     if sha256 and facts.seen.get(version, sha256) != sha256:
         raise _refused(Code.VERSION_REUSED, listing, "its version was other content before; give it a new version")
-    if version in facts.known_bad or (sha256 and release_name(version, sha256) in facts.known_bad):
+    if facts.known_bad & {version, release_name(version, sha256)}:
         raise _refused(Code.KNOWN_BAD, listing, "it failed on this node before; release a new version")
 
 
