@@ -105,7 +105,9 @@ class VenomSpore:
     async def connect(self) -> None:
         """Connect to Redis and get ready; raises what `MessageBroker.open` raises."""
         connect = partial(Hive.connect, self.settings, self._clock)
-        hive = self._hive = await (connect() if self._link is None else self._link.patiently(connect))
+        hive = self._hive = await (
+            connect() if self._link is None else self._link.patiently(connect, lambda: not self._stops)
+        )
         guard = self._guard = LeaseGuard(hive.rhythm.lease_s, self._clock)
         self._sandbox = Sandbox(
             self._slots,

@@ -140,22 +140,24 @@ class ReleaseLink:
         finally:
             loop.remove_reader(self._descriptor)
 
-    async def patiently(self, connect: Callable[[], Awaitable[Hive]]) -> Hive:
-        """Connect; on trial, wait a while for a server that is away: that is no fault of the release."""
+    async def patiently(self, connect: Callable[[], Awaitable[Hive]], wanted: Callable[[], bool]) -> Hive:
+        """Connect; on trial, while `wanted`, wait for a server that is away: that is no fault of the release."""
         if not self._on_trial:
             return await connect()
         try:
             async with asyncio.timeout(AWAY_S):
-                return await self._at_last(connect)
+                return await self._at_last(connect, wanted)
         except TimeoutError:
             return await connect()
 
-    async def _at_last(self, connect: Callable[[], Awaitable[Hive]]) -> Hive:
+    async def _at_last(self, connect: Callable[[], Awaitable[Hive]], wanted: Callable[[], bool]) -> Hive:
         told = False
         while True:
             try:
                 return await connect()
             except StoreUnavailable as fault:
+                if not wanted():
+                    raise
                 if not told:
                     log.warning("on trial, so it is waited for: %s", fault)
                 told = True
@@ -210,8 +212,11 @@ class ReleaseLink:
     def _check_in_thread(self, told: asyncio.Future[str]) -> None:
         try:
             why = _why_not(self._folder)
-        except BaseException as fault:  # noqa: BLE001 - whatever a release's check raises is its answer
-            why = f"{type(fault).__name__}: {fault}"[:WORDS_CHARS_MAX]
+        except BaseException as fault:
+            # What it says may hold a secret: it belongs where secrets are masked, and neither to the launcher's log
+            # nor to its state.
+            log.error("the check of release %s failed", self.release, exc_info=fault)
+            why = f"it raised {type(fault).__name__}; the Spore's log says more"
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             told.get_loop().call_soon_threadsafe(_tell, told, why)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,12 @@ from tests.launcher.launchers import YES, LauncherProcess, put
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
+from venom_spore.launcher.gate import Terms
+from venom_spore.launcher.layout import Layout
 from venom_spore.launcher.phases import Phase
 from venom_spore.launcher.releases import BASE
 from venom_spore.launcher.state import StateFile
+from venom_spore.launcher.supervisor import Options, Supervisor
 
 DISK_MB = 64
 Step = Callable[[Path], None]
@@ -141,6 +145,15 @@ async def test_after_an_outage_that_lasts_too_long_a_node_finds_its_way_back_fro
         private_server.restart()
         await launcher.rests(Phase.IDLE, BASE)
         assert "tried again" in launcher.text
+
+
+def test_while_the_disk_takes_nothing_no_look_that_is_due_keeps_the_loop_busy(tmp_path: Path) -> None:
+    supervisor = Supervisor(Layout(tmp_path), Options((), {}, sys.executable, (), Terms(1.0)), lambda: 100.0)
+    supervisor._looks.next_s = 99.0
+    supervisor._start_s = 150.0
+    assert supervisor._next_s() == 99.0
+    supervisor._disk_s = 130.0
+    assert supervisor._next_s() == 130.0
 
 
 async def test_a_disk_that_takes_nothing_at_the_first_start_is_said(fast: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hives import done, ended, until
+from tests.hives import altered, done, ended, until
 from tests.launcher.launchers import HANGS, LauncherProcess, exists
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -189,6 +190,19 @@ async def test_a_damaged_state_is_said_in_one_sentence_and_what_runs_goes_on(
         assert launcher.layout.state_file.with_suffix(".damaged").read_text() == text
         assert launcher.state.current == BASE
         assert launcher.state.phase is Phase.IDLE
+
+
+async def test_who_reads_json_reads_the_launcher_too(fast: Settings, tmp_path: Path) -> None:
+    with LauncherProcess(altered(fast, hive_log_format="json"), tmp_path) as launcher:
+        await launcher.said("joined with")
+        with launcher.twin() as second:
+            assert await second.ended() == 1
+            assert "BUSY" in json.loads(second.text)["message"]
+        launcher.send(signal.SIGTERM)
+        assert await launcher.ended() == 0
+        lines = [json.loads(line) for line in launcher.text.splitlines()]
+        assert {line["logger"] for line in lines} >= {"venom.launcher", "venom.spore"}
+        assert all({"timestamp", "level", "message", "process"} <= line.keys() for line in lines)
 
 
 def test_a_current_that_is_a_folder_is_refused_before_anything_is_done(fast: Settings, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from venom_spore.launcher.gate import PATIENCE_S, READY_S, Terms
@@ -18,6 +20,23 @@ HOME = "./.venom/spore"
 PROBATION_S = 30.0
 SECONDS_MAX = 31_536_000.0
 WORDS = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+class _JsonLines(logging.Formatter):
+    """One object a line, as Spores write them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, without its end."""
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {"timestamp": moment, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        return json.dumps({**line, "process": record.process})
+
+
+def _log() -> None:
+    handler = logging.StreamHandler()
+    as_json = os.environ.get("HIVE_LOG_FORMAT", "").strip() == "json"
+    handler.setFormatter(_JsonLines() if as_json else logging.Formatter(WORDS))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,7 +101,7 @@ def _options(parsed: argparse.Namespace) -> Options:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
     parsed = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format=WORDS)
+    _log()
     layout = Layout(Path(parsed.home).absolute())
     try:
         options = _options(parsed)
@@ -91,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with held(layout.lock_file, busy):
             return Supervisor(layout, options).run()
     except (LauncherFault, OSError) as fault:
-        sys.stderr.write(f"venom-launcher: {fault}\n")
+        if os.environ.get("HIVE_LOG_FORMAT", "").strip() == "json":
+            logging.getLogger("venom.launcher").error("%s", fault)
+        else:
+            sys.stderr.write(f"venom-launcher: {fault}\n")
         return 1
 
 

@@ -347,16 +347,19 @@ class Supervisor:
 
     def _next_s(self) -> float:
         """When to act again though nothing happens."""
+        moments = [self._disk_s, self._next_look_s()]
         life = self._life
-        moments = [self._disk_s]
-        if self._updater is not None:
-            moments.append(self._updater_until_s)
-        elif not self._leaving and self._machine.state.phase in {Phase.IDLE, Phase.FAILED}:
-            moments.append(self._looks.next_s)
         if life is None:
             moments.append(math.inf if self._leaving else self._start_s)
         else:
             moments.append(life.again_s)
             if life.gate is not None and not life.told:
-                moments.append(life.gate.next_s())
+                # Safe mode that is well waits for the moment to try again what failed.
+                moments.append(max(life.gate.next_s(), self._retry_s if life.mode is Mode.SAFE else -math.inf))
         return min(moments)
+
+    def _next_look_s(self) -> float:
+        if self._updater is not None:
+            return self._updater_until_s
+        looking = self._machine.state.phase in {Phase.IDLE, Phase.FAILED}
+        return self._looks.next_s if looking and not self._leaving and self._disk_s == math.inf else math.inf
