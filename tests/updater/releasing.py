@@ -26,7 +26,7 @@ from venom_spore.updater.facts import Node
 from venom_spore.updater.run import Expected, Look, Outcome
 
 PASSPHRASE = "correct horse battery staple"
-QUICK = Pace(whole_s=30, window_s=5, window_bytes=1000, connections=2, pause_s=0.01)
+QUICK = Pace(whole_s=60, window_s=10, window_bytes=2000, connections=2, pause_s=0.01)
 NODE = Node("spore-1", ("here",))
 
 Event = tuple[str, dict[str, Any]]

@@ -16,7 +16,8 @@ from venom_spore.updater.download import PART_KEPT_S, Downloader, Pace, Wanted, 
 BODY = os.urandom(100_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
 WANTED = Wanted(f"ota/targets/packages/{SHA256}.tasks-1.0.zip", len(BODY), SHA256)
-QUICK = Pace(whole_s=30, window_s=0.5, window_bytes=10_000, connections=3, pause_s=0.01)
+QUICK = Pace(whole_s=60, window_s=20, window_bytes=10_000, connections=3, pause_s=0.01)
+IMPATIENT = Pace(whole_s=60, window_s=1.5, window_bytes=10_000, connections=3, pause_s=0.01)
 
 
 def load(url: str, folder: Path, pace: Pace = QUICK, wanted: Wanted = WANTED) -> Downloader:
@@ -159,15 +160,15 @@ def test_a_rest_that_is_another_is_refused(told: str, tmp_path: Path) -> None:
 def test_five_bytes_a_second_are_too_slow_and_what_came_is_kept(tmp_path: Path) -> None:
     head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(BODY)}\r\n\r\n".encode() + BODY[:50_000]
     with answering(dripping(head, BODY[50_000:50_005], 0.05)) as asked:
-        fault = refused(asked.url, tmp_path)
+        fault = refused(asked.url, tmp_path, IMPATIENT)
         assert fault.code is Code.TOO_SLOW
-        assert "fewer than 10,000 bytes in 0.5 s" in str(fault)
+        assert "fewer than 10,000 bytes in 1.5 s" in str(fault)
     assert (tmp_path / f"{SHA256}.part").stat().st_size >= 50_000
 
 
 def test_a_head_that_never_ends_is_too_slow(tmp_path: Path) -> None:
     with answering(dripping(b"HTTP/1.1 200 OK\r\n", b"x: y\r\n", 0.05)) as asked:
-        assert refused(asked.url, tmp_path).code is Code.TOO_SLOW
+        assert refused(asked.url, tmp_path, IMPATIENT).code is Code.TOO_SLOW
 
 
 def test_a_server_that_is_just_fast_enough_has_its_time_all_the_same(tmp_path: Path) -> None:

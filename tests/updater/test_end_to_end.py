@@ -96,7 +96,7 @@ async def hive_of(
     )
     own = altered(settings, hive_ota_interval=0.0, hive_audit_file=str(home.layout.audit))
     with LauncherProcess(
-        own, folder, "--hint-every", "0.2", name=NODE, skills="our_skills:skills",
+        own, folder, "--hint-every", "0.2", "--ready", "40", name=NODE, skills="our_skills:skills",
         path=base,
     ) as launcher:  # fmt: skip
         await launcher.said("joined with")

@@ -82,15 +82,15 @@ def signed(releaser: Releaser) -> Signed:
 def test_five_bytes_a_time_are_too_slow_and_the_next_look_goes_on(
     home: Home, server: MoodyServer, signed: Signed
 ) -> None:
-    quick = Pace(whole_s=30, window_s=0.5, window_bytes=SOME + 10_000, connections=2, pause_s=0.01)
+    impatient = Pace(whole_s=60, window_s=2, window_bytes=SOME + 10_000, connections=2, pause_s=0.01)
     before = snapshot(home.layout.releases)
-    outcome = home.look(pace=quick)
+    outcome = home.look(pace=impatient)
     assert (outcome.exit, outcome.code) == (Exit.REFUSED, Code.TOO_SLOW)
     assert home.events[-1][1]["moved_bytes"] == outcome.moved >= SOME
     assert snapshot(home.layout.releases) == before
     assert [path.name for path in home.layout.staging.iterdir()] == [f"{signed.sha256}.part"]
     server.is_slow = False
-    outcome = home.look(pace=quick)
+    outcome = home.look()
     assert outcome
     assert outcome.moved <= signed.length - SOME
 
