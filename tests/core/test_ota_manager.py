@@ -16,7 +16,9 @@ from tests.ota.hand_wheels import make_wheel
 from tests.updater.releasing import PASSPHRASE, Home, Releaser, served
 from tests.updater.test_wheels import write_pins
 from venom_core.audit_chain import AuditChain
+from venom_core.clock import ManualClock
 from venom_core.config import Settings
+from venom_core.core.allowance import Allowance
 from venom_core.core.ota_hint import Hint, hosts
 from venom_core.core.ota_manager import OTAManager
 from venom_core.errors import InputError
@@ -321,3 +323,18 @@ async def test_metadata_that_is_none_is_one_refusal(spore: tuple[OTAManager, Hom
     outcome = await ota.apply_update(address("", EVIL), EVIL)
     assert outcome.code is Code.BAD_METADATA
     assert StateFile(home.layout).load().phase is Phase.IDLE
+
+
+async def test_a_flood_of_hints_is_one_line_and_no_looks(
+    spore: tuple[OTAManager, Home], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    monkeypatch.setattr(spore[0], "_asked", Allowance(2, 60.0, clock))
+    codes = [(await spore[0].apply_update("no address", EVIL)).code for _ in range(20)]
+    assert codes == [Code.BAD_URL] * 2 + [Code.TOO_SOON] * 18
+    assert len((tmp_path / "audit").read_text().splitlines()) == 3
+    clock.advance(60)
+    assert (await spore[0].apply_update("no address", EVIL)).code is Code.BAD_URL
+    assert (await spore[0].apply_update("no address", EVIL)).code is Code.BAD_URL
+    assert (await spore[0].apply_update("no address", EVIL)).code is Code.TOO_SOON
+    assert len((tmp_path / "audit").read_text().splitlines()) == 6

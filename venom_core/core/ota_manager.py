@@ -13,19 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from venom_core.config import Settings, child_environment
+from venom_core.core.allowance import Allowance
 from venom_core.core.ota_hint import Hint, hosts
 from venom_core.core.ota_shelf import REQUIREMENTS, WHEELHOUSE, Dependencies, Package, Shelf
 from venom_core.errors import InputError, InvalidSetting
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.ota.joining import read_joined
 from venom_core.ota.manifest import Manifest
-from venom_core.ota.refusal import UpdateRefused
+from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.repository import Repository
 from venom_spore.launcher.layout import Layout
 from venom_spore.release_link import ReleaseLink
 from venom_spore.updater.auditing import audit_into
 from venom_spore.updater.facts import Node
-from venom_spore.updater.run import Exit, Look, Outcome
+from venom_spore.updater.run import Audit, Exit, Look, Outcome
 
 __all__ = ["OTAManager", "Outcome", "Package"]
 
@@ -34,6 +35,8 @@ log = logging.getLogger("venom.ota")
 UPDATE = "UPDATE_SYSTEM"
 SPORE_HOME = "./.venom/spore"
 LINK = "VENOM_RELEASE_LINK"
+ASKED_MAX, ASKED_S = 30, 60.0
+"""Looks, and seconds: whoever can publish on Redis can have a node asked as often as he likes."""
 
 
 class OTAManager:
@@ -56,6 +59,7 @@ class OTAManager:
         self._home = Path(home or self.settings.hive_ota_home)
         self._spore_home = Path(home or SPORE_HOME)
         self._node = node or Node()
+        self._asked = Allowance(ASKED_MAX, ASKED_S)
         self._shelf = Shelf(self._home, _address(self.settings))
 
     # ------------------------------------------------------------------------------------------------- who releases
@@ -143,6 +147,8 @@ class OTAManager:
         instead of when it next starts. A refusal is an `Outcome` with its `code` and words, in the log and the audit.
         """
         audit = audit_into(self.settings.hive_audit_file, self._node.known_as)
+        if not self._asked.take():
+            return await self._too_often(audit)
         try:
             joined = await asyncio.to_thread(read_joined, Layout(self._spore_home).trust)
             allowed = hosts(self.settings.hive_ota_allowed_hosts)
@@ -157,6 +163,13 @@ class OTAManager:
         if outcome and restart_after:
             _tell_launcher()
         return outcome
+
+    async def _too_often(self, audit: Audit) -> Outcome:
+        words = f"{Code.TOO_SOON}: asked to look more than {ASKED_MAX} times in {ASKED_S:g} s; look again later"
+        if self._asked.first_refusal():
+            await asyncio.to_thread(audit, "update_refused", {"code": str(Code.TOO_SOON), "why": words})
+            log.warning("refused an update: %s", words)
+        return Outcome(Exit.REFUSED, words, Code.TOO_SOON)
 
 
 def _address(settings: Settings) -> str:
