@@ -65,6 +65,7 @@ BAD: list[tuple[dict[str, Any], Code]] = [
     ({"file": "acme-1.1-py3-none-any.whl"}, Code.LOCK_BAD),
     ({"file": "other-1.0-py3-none-any.whl"}, Code.LOCK_BAD),
     ({"file": "acme-1.0-py3-none-" + "a" * 200 + ".whl"}, Code.LOCK_BAD),
+    ({"file": "acme-1.0-py3-none-a*y.whl"}, Code.LOCK_BAD),
     ({"name": "Acme"}, Code.LOCK_BAD),
     ({"name": "acme; os_name == 'posix'"}, Code.LOCK_BAD),
     ({"size": 0}, Code.LOCK_BAD),
@@ -136,6 +137,18 @@ def test_of_each_name_the_wheel_that_fits_best_is_taken() -> None:
         "idna-3.7-py2.py3-none-any.whl",
     ]
     assert choose_wheels(Lock(), TAGS) == ()
+
+
+def test_the_order_of_the_wheels_does_not_count() -> None:
+    best, plain = entry(tag="cp311-cp311-linux_x86_64"), entry()
+    assert choose_wheels(Lock(wheels=(best, plain)), TAGS) == choose_wheels(Lock(wheels=(plain, best)), TAGS) == (best,)
+
+
+def test_a_lock_up_to_the_limits_is_read_and_what_is_above_is_said() -> None:
+    most = Lock(wheels=tuple(entry(f"a{number}", size=1) for number in range(1000)))
+    assert len(read_lock(write_lock(most)).wheels) == 1000
+    assert "more than 1048576 bytes" in str(_refused(b" " * 1_048_577))
+    assert "has schema 2 with 0 wheels" in str(_refused(b'{"schema": 2, "wheels": []}'))
 
 
 def test_a_name_without_a_wheel_for_this_machine_is_said() -> None:

@@ -113,6 +113,7 @@ def test_a_wheel_whose_own_words_do_not_fit_is_refused(
         {"acme.py": "acme.py,md5=abc,17"},
         {"none.py": record_line("none.py", b"")},
         {"again": "acme.py,,"},
+        {"again": record_line("acme.py", b"VERSION = '1.0'\n")},
     ],
 )
 def test_each_file_is_in_the_record_once_with_its_hash(tmp_path: Path, record: dict[str, str | None]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 from packaging.tags import Tag
-from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import Version
 
 from venom_core.ota.refusal import Code, UpdateRefused
@@ -137,7 +137,7 @@ def _check_wheel(wheel: LockedWheel) -> None:
         name, version, _, _ = parse_wheel_filename(wheel.file)
     except InvalidWheelFilename:
         raise UpdateRefused(Code.LOCK_BAD, f"{wheel.file!a} in lock.json is no name of a wheel") from None
-    if name != wheel.name or version != Version(wheel.version) or canonicalize_name(wheel.name) != wheel.name:
+    if name != wheel.name or version != Version(wheel.version):
         raise UpdateRefused(Code.LOCK_BAD, f"{wheel.file!a} in lock.json is not {wheel.name!a} {wheel.version}")
 
 
