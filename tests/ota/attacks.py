@@ -155,6 +155,9 @@ def other_content(household: Household, forge: Forge) -> None:
 LISTING = ("targets", "packages/tasks-1.0.0.zip", "custom")
 SPEC = b'"spec_version"'
 DEEP = b"[" * 16_000
+NESTED: list[Any] = []
+for _ in range(40):
+    NESTED = [NESTED]
 LOOP = b'{"signed":' + b'{"a":' * 400 + b"1" + b"}" * 400 + b',"signatures":[]}'
 
 ATTACKS: dict[str, tuple[Code, Attack]] = {
@@ -222,6 +225,10 @@ ATTACKS: dict[str, tuple[Code, Attack]] = {
         f"timestamp: {text.decode()}": (Code.BAD_METADATA, replaced("timestamp", SPEC, b'"n": ' + text + b", " + SPEC))
         for text in (b"NaN", b"Infinity", b"-Infinity", b"1.5", b"1e999", b'"\\ud800"')
     },
+    "timestamp: a name twice, else as signed": (
+        Code.BAD_METADATA, replaced("timestamp", b'{"signed"', b'{"signatures": [], "signed"'),
+    ),
+    "timestamp: nested too deeply, and signed": (Code.BAD_METADATA, signed_as("timestamp", put("later", value=NESTED))),
     "a threshold of true": (Code.BAD_METADATA, signed_as("root", put("roles", "root", "threshold", value=True))),
     "a threshold of nobody": (Code.BAD_METADATA, signed_as("root", put("roles", "root", "threshold", value=0))),
     "a length of true": (
