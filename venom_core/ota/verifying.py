@@ -148,7 +148,9 @@ def explained(fault: Exception) -> UpdateRefused:
         full = fault.errno in _FULL
         code = Code.NO_SPACE if full else Code.LOCAL_FAULT
         fix = "make room" if full else "mend the folder"
-        return UpdateRefused(code, f"the trust folder cannot be written ({fault}); {fix}, and it is tried again")
+        return UpdateRefused(
+            code, f"a file of what is believed cannot be read or written ({fault}); {fix}, and try again"
+        )
     code, fix = next((found for kind, found in _MEANING.items() if isinstance(fault, kind)), _MALFORMED)
     if code is Code.WRONG_HASH and "length" in str(fault).lower():
         code = Code.WRONG_LENGTH
