@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from venom_core.ota.lock import read_lock
 from venom_core.ota.manifest import Listing, Manifest
 from venom_core.ota.package import build_package, inspect_package
 from venom_core.ota.refusal import Code, UpdateRefused
+from venom_core.ota.sources import collect_sources
 from venom_core.ota.wheels import lock_wheel
 from venom_core.ota.zip_reader import Limits
 
@@ -139,6 +141,15 @@ def test_names_that_would_clash_are_refused(source: Path, tmp_path: Path) -> Non
 )
 def test_sources_are_bounded(source: Path, limits: Limits) -> None:
     assert _code(PLAIN, source, limits=limits) is Code.TOO_BIG
+
+
+def test_sources_up_to_the_limits_are_taken_and_one_more_is_not(source: Path) -> None:
+    exact = Limits(files=5, unpacked_bytes=18, file_bytes=10)
+    assert collect_sources([source], exact).bytes == 18
+    for field in ("files", "unpacked_bytes", "file_bytes"):
+        with pytest.raises(UpdateRefused) as refused:
+            collect_sources([source], replace(exact, **{field: getattr(exact, field) - 1}))
+        assert refused.value.code is Code.TOO_BIG
 
 
 @pytest.mark.parametrize(
