@@ -153,6 +153,20 @@ def test_a_trial_is_looked_at_when_its_patience_ends() -> None:
     assert 115.0 < gate.next_s() < 116.0
 
 
+def test_patience_may_begin_anew_with_what_was_passed_but_not_after_a_failure() -> None:
+    gate = Gate(TERMS, 0.0)
+    well(gate, 5.0)
+    late_s = TERMS.deadline_s + 1
+    assert gate.verdict(late_s)[0] is Verdict.SICK
+    assert gate.again(late_s)
+    assert gate.verdict(late_s)[0] is Verdict.OPEN
+    for second in range(12):
+        gate.beat(late_s + second)
+    assert gate.verdict(late_s + 11)[0] is Verdict.HEALTHY
+    gate.tested("check", ok=False)
+    assert not gate.again(late_s)
+
+
 # ----------------------------------------------------------------------------------------------- looking and waiting
 
 

@@ -17,15 +17,19 @@ from tests.launcher.launchers import YES, LauncherProcess, put
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
-from venom_spore.launcher.gate import Terms
+from venom_spore.launcher.child import Child
+from venom_spore.launcher.gate import Gate, Terms
 from venom_spore.launcher.layout import Layout
-from venom_spore.launcher.phases import Phase
+from venom_spore.launcher.life import Life
+from venom_spore.launcher.link import Link
+from venom_spore.launcher.phases import Mode, Phase
 from venom_spore.launcher.releases import BASE
-from venom_spore.launcher.state import StateFile
+from venom_spore.launcher.state import State, StateFile
 from venom_spore.launcher.supervisor import Options, Supervisor
 
 DISK_MB = 64
 Step = Callable[[Path], None]
+NOBODY = Child.__new__(Child)  # a worker that is never told anything
 
 
 def fill(folder: Path) -> None:
@@ -154,6 +158,24 @@ def test_while_the_disk_takes_nothing_no_look_that_is_due_keeps_the_loop_busy(tm
     assert supervisor._next_s() == 99.0
     supervisor._disk_s = 130.0
     assert supervisor._next_s() == 130.0
+
+
+def test_a_verdict_that_was_written_already_is_not_written_twice(tmp_path: Path) -> None:
+    """The disk refused in the middle of a commit, and a recovery has finished it: the way back must stay known."""
+    supervisor = Supervisor(Layout(tmp_path), Options((), {}, sys.executable, (), Terms(0.0)), lambda: 100.0)
+    supervisor._machine.state = State(Phase.IDLE, current="2-b", previous="1-a")
+    gate = Gate(Terms(0.0), 99.0)
+    gate.ready(99.0)
+    gate.beat(100.0)
+    for what in ("self-test", "check"):
+        gate.tested(what, ok=True)
+    ear, mouth = os.pipe()
+    life = Life("2-b", Mode.ON_TRIAL, NOBODY, Link(ear), 99.0, gate)
+    supervisor._judge(life)
+    assert life.gate is None
+    assert supervisor._machine.state == State(Phase.IDLE, current="2-b", previous="1-a")
+    life.link.close()
+    os.close(mouth)
 
 
 async def test_a_disk_that_takes_nothing_at_the_first_start_is_said(fast: Settings, tmp_path: Path) -> None:

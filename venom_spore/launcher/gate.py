@@ -71,6 +71,11 @@ class Gate:
         """The worker ended, which no worker on trial may."""
         self._failed = self._failed or how
 
+    def again(self, now_s: float) -> bool:
+        """Begin the patience anew, with what was passed already; False if that cannot help, because a test failed."""
+        self._started_s = now_s
+        return not self._failed
+
     def verdict(self, now_s: float) -> tuple[Verdict, str]:
         """How it stands, and why if it is sick."""
         age_s = now_s - self._started_s

@@ -93,7 +93,6 @@ class Supervisor:
                 self._life.drain(self._now_s())
             elif self._life is not None:
                 self._life.harder(self._now_s())
-
         if self._asked < self._wakeful.asked:
             self._asked = self._wakeful.asked
             self._machine.reload()
@@ -204,7 +203,11 @@ class Supervisor:
         """The disk takes no change: run what last proved itself, and nothing that is sick."""
         life = self._life
         if life is None and now_s >= self._start_s:
-            self._start(self._machine.runnable(), Mode.PLAIN)
+            try:
+                self._start(self._machine.runnable(), Mode.PLAIN)
+            except OSError as fault:
+                self._start_s = now_s + self._deaths.after(0.0)
+                log.error("no worker can be started: %s", fault)
         elif life is not None and life.mode is Mode.ON_TRIAL and life.gate is not None and not life.told:
             verdict, life.sick = life.gate.verdict(now_s)
             if verdict is Verdict.SICK:
@@ -276,7 +279,8 @@ class Supervisor:
         verdict, why = gate.verdict(now_s)
         phase = self._machine.state.phase
         if verdict is Verdict.SICK and life.mode is Mode.SAFE:
-            life.gate = Gate(self._options.terms, now_s)
+            if not gate.again(now_s):
+                life.drain(now_s)
         elif verdict is Verdict.SICK:
             log.error("release %s is not healthy: %s", life.release, why)
             life.sick = why
@@ -285,7 +289,10 @@ class Supervisor:
             if now_s >= self._retry_s:
                 self._machine.retry()
         elif verdict is Verdict.HEALTHY:
-            self._machine.commit() if phase is Phase.PROBATION else self._machine.settle()
+            if phase is Phase.PROBATION:
+                self._machine.commit()
+            elif phase is Phase.ROLLING_BACK:
+                self._machine.settle()
             life.gate = None
             self._looks.hint(now_s)
 
@@ -306,6 +313,9 @@ class Supervisor:
         log.info("starting %s%s", release, "" if mode is Mode.PLAIN else f" ({mode})")
         try:
             child = Child(command, self._environment(release, mode, mouth), keep=[mouth])
+        except OSError:
+            os.close(ear)
+            raise
         finally:
             os.close(mouth)
         now_s = self._now_s()
