@@ -7,7 +7,8 @@ chain that is whole: that shows only beside a *head*, a number and hash that som
 `<log>.head` holds the last one, and a Nexus keeps those that nodes have told it of.
 
 A process that dies while it writes leaves a torn line. The next one closes it and says so, which the chain allows there
-only. A log of `ROTATE_BYTES` becomes `<log>.1`, in the place of the one before, and the chain goes on in a new file.
+only. Who appends to a log that ends before its own head says so too, and no later head hides it. A log of
+`ROTATE_BYTES` becomes `<log>.1`, the next one `<log>.2`, and the chain goes on in a new file; `PARTS_MAX` are kept.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ if sys.platform != "win32":
     import fcntl
 
 FIRST = "0" * 64
-DETAIL_CHARS_MAX = 1000
-NAME_CHARS_MAX = 200
+DETAIL_BYTES_MAX = 8192
+NAME_BYTES_MAX = 1024
+"""Of a text as it stands in the file, where a strange character takes twelve."""
 LINE_BYTES_MAX = 16_384
 ROTATE_BYTES = 64 * 1024 * 1024
-TORN = "torn"
+PARTS_MAX = 16
+TORN, CUT = "torn", "cut"
 _FILE_MODE = 0o600
 
 
@@ -99,8 +102,7 @@ class AuditChain:
     def extend(self, lines: Iterable[Line]) -> Head:
         """The same for any number of lines, of any node, with one wait for the disk."""
         with self._alone():
-            if self.path.exists() and self.path.stat().st_size >= ROTATE_BYTES:
-                self.path.replace(older(self.path))
+            self._rotate()
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
             with os.fdopen(descriptor, "r+b", buffering=0) as file:
                 head = self._repaired(file)
@@ -119,6 +121,15 @@ class AuditChain:
         except (OSError, UnicodeDecodeError) as fault:
             raise AuditBroken(f"{self.head_file} cannot be read: {fault}") from None
 
+    def _rotate(self) -> None:
+        if not self.path.exists() or self.path.stat().st_size < ROTATE_BYTES:
+            return
+        old = older(self.path)
+        number = _number(old[-1]) + 1 if old else 1
+        self.path.replace(self.path.with_name(f"{self.path.name}.{number}"))
+        for part in old[: max(len(old) + 1 - PARTS_MAX, 0)]:
+            part.unlink()
+
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """One writer at a time; the kernel lets go when the file is closed."""
@@ -128,10 +139,10 @@ class AuditChain:
             yield
 
     def _repaired(self, file: BinaryIO) -> Head:
-        """The end of the chain, with a torn last line closed."""
+        """The end of the chain; what is wrong with it is written down first."""
         last, torn = _tail(file)
-        if last is None and older(self.path).exists():
-            with older(self.path).open("rb") as before:
+        if last is None and (old := older(self.path)):
+            with old[-1].open("rb") as before:
                 last, _ = _tail(before)
         head = Head() if last is None else Head(last.seq, last.hash)
         if torn:
@@ -139,12 +150,25 @@ class AuditChain:
             file.write(b"\n")
             words = "the line before this one was not written to its end"
             head = self._write(file, head, Line(TORN, "", words, self.node))
+        if wrong := self._wrong_of_head(last):
+            head = self._write(file, head, Line(CUT, "", wrong, self.node))
         return head
+
+    def _wrong_of_head(self, last: Entry | None) -> str:
+        """What the head that was written with the last line has against this end; empty if nothing."""
+        try:
+            told = self.head()
+        except AuditBroken as fault:
+            return str(fault)
+        seq, digest = (last.seq, last.hash) if last is not None else (0, FIRST)
+        if told.seq > seq or (told.seq == seq and told.hash != digest):
+            return f"the log ended at {seq}, but its head was {write_head(told)}"
+        return ""
 
     def _write(self, file: BinaryIO, head: Head, line: Line) -> Head:
         at = to_utc(self._clock.now_ms()).isoformat()
-        node, what, who = (_clean(word)[:NAME_CHARS_MAX] for word in (line.node, line.event, line.actor))
-        entry = Entry(head.seq + 1, at, node, what, who, _clean(line.detail)[:DETAIL_CHARS_MAX], head.hash)
+        node, what, who = (_clean(word, NAME_BYTES_MAX) for word in (line.node, line.event, line.actor))
+        entry = Entry(head.seq + 1, at, node, what, who, _clean(line.detail, DETAIL_BYTES_MAX), head.hash)
         file.seek(0, os.SEEK_END)
         left = entry.line()
         while left:
@@ -152,9 +176,16 @@ class AuditChain:
         return Head(entry.seq, entry.sealed())
 
 
-def older(path: Path) -> Path:
-    """Where the part before the present one of a log lies."""
-    return path.with_name(f"{path.name}.1")
+def older(path: Path) -> list[Path]:
+    """The parts before the present one of a log, oldest first."""
+    parts = [part for part in path.parent.glob(f"{path.name}.*") if _number(part)]
+    return sorted(parts, key=_number)
+
+
+def _number(part: Path) -> int:
+    """Which part of a log a file is; 0 if it is none."""
+    digits = part.name.rpartition(".")[2]
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 10 else 0
 
 
 def write_head(head: Head) -> str:
@@ -186,19 +217,22 @@ def verify(path: Path, witnesses: Iterable[Head] = ()) -> Head:
     Raises:
         AuditBroken: the first line that is wrong, or a head that is not in it; the sentence says which.
     """
-    seen = {head.seq: head.hash for head in witnesses if head.seq}
-    head = Head()
-    if (before := older(path)).exists():
+    seen: dict[int, set[str]] = {}
+    for each in witnesses:
+        if each.seq:
+            seen.setdefault(each.seq, set()).add(each.hash)
+    parts, head = [*older(path), path], Head()
+    if len(parts) > 1 and (first := next(read_entries(parts[0]), None)):
         # What was before it is gone for good, so its own beginning is believed.
-        first = next(read_entries(before), None)
-        head = _walk(before, Head(first.seq - 1, first.prev) if first else head, seen)
-    head = _walk(path, head, seen)
+        head = Head(first.seq - 1, first.prev)
+    for part in parts:
+        head = _walk(part, head, seen)
     if seen and head.seq < max(seen):
         raise AuditBroken(f"{path} ends at number {head.seq}, but number {max(seen)} has been seen: its end is cut off")
     return head
 
 
-def _walk(path: Path, head: Head, seen: Mapping[int, str]) -> Head:
+def _walk(path: Path, head: Head, seen: Mapping[int, set[str]]) -> Head:
     torn = False
     for number, entry in enumerate(read_entries(path), 1):
         place = f"line {number} of {path}"
@@ -207,8 +241,10 @@ def _walk(path: Path, head: Head, seen: Mapping[int, str]) -> Head:
         torn = entry is None
         if entry is not None:
             head = _next(place, head, entry)
-            if seen.get(entry.seq, entry.hash) != entry.hash:
+            if not seen.get(entry.seq, {entry.hash}) <= {entry.hash}:
                 raise AuditBroken(f"{place} is not what was seen as number {entry.seq}: it was written anew")
+            if entry.event == CUT:
+                raise AuditBroken(f"{place} says that the end before it was cut off: {entry.detail}")
     if torn:
         raise AuditBroken(f"the last line of {path} is cut; if its writer died just then, its next line will say so")
     return head
@@ -250,10 +286,21 @@ def _tail(file: BinaryIO) -> tuple[Entry | None, bool]:
 
 def _replace(path: Path, text: str) -> None:
     made = path.with_name(f"{path.name}.new")
-    made.write_text(text + "\n", encoding="ascii")
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     made.replace(path)
 
 
-def _clean(text: str) -> str:
-    """Text that any reader of the log can show: no control characters, nothing that is not text."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+def _clean(text: str, bytes_max: int) -> str:
+    """Text that any reader of the log can show, cut where it would be too long in the file."""
+    kept, left = [], bytes_max
+    for char in text[:bytes_max]:
+        shown = char if char.isprintable() else "?"
+        left -= len(json.dumps(shown)) - 2
+        if left < 0:
+            break
+        kept.append(shown)
+    return "".join(kept)

@@ -159,15 +159,15 @@ class VenomSpore:
         hive, channel, link = self.worker.hive, self.settings.hive_broadcast_channel, self._link
         desk = OrderDesk(hive, self.worker, channel) if link is None else link.desk(hive, self.worker, channel)
         orders = asyncio.create_task(desk.run())
+        telling = asyncio.create_task(hive.pen.keep_telling(self.name))
         try:
-            await hive.pen.tell_head(self.name)
             async with contextlib.AsyncExitStack() as stack:
                 if link is not None:
                     await stack.enter_async_context(link.watching(self._leave_alone))
                     await stack.enter_async_context(link.proving(hive, self.settings, self.name))
                 await self.worker.run()
         finally:
-            await end_tasks(orders)
+            await end_tasks(orders, telling)
 
     def stop(self) -> None:
         """First call drains, second forces; one that comes before the Spore is connected counts too."""

@@ -14,7 +14,7 @@ from venom_core.audit_chain import AuditChain, Line
 from venom_core.clock import to_utc
 from venom_core.errors import AuditBroken
 from venom_spore.launcher.layout import LauncherFault, Layout
-from venom_spore.launcher.state import Note, StateFile
+from venom_spore.launcher.state import Note, StateFile, replace_file
 
 log = logging.getLogger("venom.audit")
 
@@ -36,10 +36,9 @@ class StateAudit:
         except OSError:
             return
         if changed_ns != self._seen_ns and (self._working is None or self._working.done()):
-            self._seen_ns = changed_ns
-            self._working = loop.run_in_executor(None, self.copy)
+            self._working = loop.run_in_executor(None, self.copy, changed_ns)
 
-    def copy(self) -> None:
+    def copy(self, changed_ns: int = -1) -> None:
         """Copy what is new; what hinders it is said in the log, and hinders nobody else. Blocks."""
         try:
             notes = StateFile(self._layout).load().notes
@@ -48,8 +47,11 @@ class StateAudit:
                 last = 0  # the state was lost and has begun anew
             new = [note for note in notes if note.number > last]
             if new:
-                self._chain.extend(self._line(note) for note in new)
-                (self._layout.home / NOTED).write_text(f"{new[-1].number}\n", encoding="ascii")
+                lost = new[0].number - last - 1
+                missing = [Line("release_steps_lost", "launcher", f"{lost} steps", self._node)] if lost else []
+                self._chain.extend([*missing, *map(self._line, new)])
+                replace_file(self._layout.home / NOTED, f"{new[-1].number}\n".encode())
+            self._seen_ns = changed_ns
         except (OSError, LauncherFault, AuditBroken) as fault:
             log.error("the steps of the launcher were not taken down: %s", fault)
 

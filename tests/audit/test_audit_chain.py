@@ -103,6 +103,7 @@ def test_an_end_that_was_cut_off_shows_beside_a_head_that_was_seen(chain: AuditC
 def test_a_log_that_was_written_anew_shows_beside_a_head_that_was_seen(chain: AuditChain) -> None:
     seen = chain.head()
     chain.path.unlink()
+    chain.head_file.unlink()
     for _ in range(9):
         chain.append("nothing", "", "happened")
     assert verify(chain.path).seq == 9
@@ -141,23 +142,69 @@ def test_a_large_log_goes_on_in_a_new_file_and_is_verified_across_both(
     monkeypatch.setattr(audit_chain, "ROTATE_BYTES", chain.path.stat().st_size)
     before = chain.head()
     chain.append("refused", "task-6")
-    assert older(chain.path).exists()
+    assert [part.name for part in older(chain.path)] == ["audit.jsonl.1"]
     assert verify(chain.path, [before]).seq == 6
     monkeypatch.setattr(audit_chain, "ROTATE_BYTES", 1)
-    chain.append("refused", "task-7")  # what was first is gone for good now
-    chain.append("refused", "task-8")
-    assert verify(chain.path).seq == 8
-    older(chain.path).unlink()
+    monkeypatch.setattr(audit_chain, "PARTS_MAX", 3)
+    for number in range(7, 16):
+        chain.append("refused", f"task-{number}")  # what was first is gone for good
+    assert [part.name for part in older(chain.path)] == ["audit.jsonl.8", "audit.jsonl.9", "audit.jsonl.10"]
+    assert verify(chain.path).seq == 15
+    older(chain.path)[1].unlink()
     with pytest.raises(AuditBroken, match="does not follow"):
         verify(chain.path)
 
 
 def test_a_line_is_bounded_and_holds_nothing_that_a_terminal_obeys(chain: AuditChain) -> None:
-    chain.append("x" * 1000, "\x1b[31mred\n", "y" * 5000)
+    chain.append("x" * 2000, "\x1b[31mred\n", "y" * 9000)
     *_, last = read_entries(chain.path)
     assert last is not None
-    assert (len(last.event), last.actor, len(last.detail)) == (200, "?[31mred?", 1000)
+    assert (len(last.event), last.actor, len(last.detail)) == (1024, "?[31mred?", 8192)
     assert verify(chain.path).seq == 6
+
+
+def test_however_strange_its_characters_a_line_is_read_again(chain: AuditChain) -> None:
+    """A character beyond the first plane takes twelve bytes in the file."""
+    chain.append("\U0001f9ff" * 1000, "\U0001f9ff" * 1000, "\U0001f9ff" * 5000)
+    assert max(len(line) for line in chain.path.read_bytes().splitlines()) < audit_chain.LINE_BYTES_MAX
+    assert verify(chain.path).seq == 6
+
+
+def test_whoever_appends_to_an_end_that_was_cut_off_says_so_for_good(chain: AuditChain) -> None:
+    lines = chain.path.read_bytes().splitlines(keepends=True)
+    chain.path.write_bytes(b"".join(lines[:3]))
+    for number in range(5):
+        chain.append("refused", f"later-{number}")
+    with pytest.raises(
+        AuditBroken, match=r"line 4 of .* says that the end before it was cut off: the log ended at 3, but"
+    ):
+        verify(chain.path)
+
+
+def test_a_log_that_was_sealed_anew_with_its_head_left_is_found_by_who_appends(chain: AuditChain) -> None:
+    kept = chain.head_file.read_text()
+    chain.path.unlink()
+    chain.head_file.unlink()
+    for _ in range(5):
+        chain.append("nothing", "", "happened")
+    chain.head_file.write_text(kept)
+    chain.append("refused")
+    with pytest.raises(AuditBroken, match="the log ended at 5, but its head was 5"):
+        verify(chain.path)
+
+
+def test_a_head_that_is_none_is_written_down(chain: AuditChain) -> None:
+    chain.head_file.write_text("")
+    chain.append("refused")
+    with pytest.raises(AuditBroken, match="is no head of an audit"):
+        verify(chain.path)
+
+
+def test_two_heads_of_one_number_that_differ_are_not_both_believed(chain: AuditChain) -> None:
+    own = chain.head()
+    for heads in ([own, Head(own.seq, "f" * 64)], [Head(own.seq, "f" * 64), own]):
+        with pytest.raises(AuditBroken, match="is not what was seen as number 5"):
+            verify(chain.path, heads)
 
 
 def _write(path: Path, count: int) -> None:

@@ -15,7 +15,8 @@ from venom_core.cli import main
 from venom_core.clock import ManualClock
 from venom_core.config import Settings
 from venom_core.event_loop import end_tasks
-from venom_core.infrastructure import audit_follower
+from venom_core.infrastructure import audit_follower, audit_pen
+from venom_core.infrastructure.audit import audit_lines
 from venom_core.infrastructure.audit_follower import AuditFollower, places
 from venom_core.infrastructure.audit_pen import PER_MINUTE_MAX, AuditPen
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -161,6 +162,84 @@ def test_the_command_finds_an_end_that_was_cut_off_by_the_nexus_that_was_told(tm
     found = CliRunner().invoke(main, ["audit", "verify", str(chain.path), "--witness", str(nexus.path)])
     assert found.exit_code == 1
     assert "its end is cut off" in found.output
+
+
+def test_a_log_that_was_written_anew_from_its_first_line_is_found_by_its_witness(tmp_path: Path) -> None:
+    chain = _chain(tmp_path / "node.jsonl")
+    nexus = AuditChain(tmp_path / "nexus.jsonl", "nexus", ManualClock())
+    head = chain.head()
+    nexus.append("audit_head", "n1", f"{head.seq} {head.hash} @0:1-0")
+    chain.path.unlink()
+    chain.head_file.unlink()
+    for _ in range(3):
+        chain.append("nothing", "", "happened")
+    found = CliRunner().invoke(main, ["audit", "verify", str(chain.path), "--witness", str(nexus.path)])
+    assert found.exit_code == 1
+    assert "it was written anew" in found.output
+
+
+def test_a_witness_that_knows_nothing_of_a_log_is_none(tmp_path: Path) -> None:
+    chain, other = _chain(tmp_path / "node.jsonl"), _chain(tmp_path / "other.jsonl")
+    found = CliRunner().invoke(main, ["audit", "verify", str(chain.path), "--witness", str(other.path)])
+    assert found.exit_code == 1
+    assert "holds no head of this log" in found.output
+
+
+async def test_a_flood_in_one_look_is_bounded_and_the_rest_follows(
+    broker: MessageBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_follower, "LINES_PER_LOOK_MAX", 4)
+    for number in range(6):
+        await broker.hive.tasks.audit("refused_envelope", f"t{number}", "\U0001f9ff" * 500, "n1")
+    follower = AuditFollower(broker.hive, tmp_path / "nexus.jsonl", "x")
+    assert [await follower.look() for _ in range(3)] == [4, 2, 0]
+    assert len(places(tmp_path / "nexus.jsonl")) == 1
+    assert verify(tmp_path / "nexus.jsonl").seq == 6
+
+
+async def test_a_log_that_is_none_stops_no_nexus_and_is_said_once(
+    broker: MessageBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(audit_follower, "EVERY_S", 0.01)
+    path = tmp_path / "nexus.jsonl"
+    path.write_bytes(b"dear diary,\n")
+    await broker.hive.tasks.audit("refused_envelope", "t", "why", "n1")
+    following = asyncio.create_task(AuditFollower(broker.hive, path, "x").run())
+
+    async def said() -> bool:
+        return "move it away" in caplog.text
+
+    await until_so(said)
+    path.unlink()
+
+    async def copied() -> bool:
+        return path.exists() and verify(path).seq == 1
+
+    await until_so(copied)
+    await end_tasks(following)
+    assert caplog.text.count("move it away") == 1
+
+
+async def test_how_far_the_chain_goes_is_told_again_once_it_went_on(
+    broker: MessageBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_pen, "TELL_EVERY_S", 0.01)
+    chain = _chain(tmp_path / "node.jsonl", 1)
+    telling = asyncio.create_task(AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).keep_telling("n1"))
+
+    async def heads() -> list[str]:
+        return [line.why.split()[0] for line in await audit_lines(broker.hive) if line.what == "audit_head"]
+
+    async def one() -> bool:
+        return await heads() == ["1"]
+
+    async def two() -> bool:
+        return await heads() == ["1", "2"]
+
+    await until_so(one)
+    chain.append("refused_order")
+    await until_so(two)
+    await end_tasks(telling)
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:

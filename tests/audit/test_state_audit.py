@@ -69,6 +69,15 @@ async def test_a_look_copies_only_when_the_state_has_changed(home: Path, tmp_pat
     assert not (home / NOTED).exists()
 
 
+def test_steps_that_nobody_saw_are_said_to_be_lost(home: Path, tmp_path: Path) -> None:
+    step(home, Phase.STAGED)
+    StateAudit(home, tmp_path / "audit.jsonl", "n1").copy()
+    for _ in range(20):
+        step(home, Phase.GO_BACK, Phase.IDLE, Phase.STAGED)
+    StateAudit(home, tmp_path / "audit.jsonl", "n1").copy()
+    assert steps(tmp_path / "audit.jsonl")[1] == ("release_steps_lost", "10 steps")
+
+
 @pytest.mark.parametrize("noted", [b"nothing", b"\xff"])
 def test_a_spoilt_mark_copies_again_rather_than_nothing(home: Path, tmp_path: Path, noted: bytes) -> None:
     (home / NOTED).write_bytes(noted)

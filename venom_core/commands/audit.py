@@ -78,9 +78,8 @@ def _path(file: Path | None) -> Path:
 
 def _last(path: Path, event: str, lines: int) -> list[Entry]:
     found: deque[Entry] = deque(maxlen=lines)
-    for part in (older(path), path):
-        if part == path or part.exists():
-            found.extend(entry for entry in read_entries(part) if entry is not None and event in ("", entry.event))
+    for part in [*older(path), path]:
+        found.extend(entry for entry in read_entries(part) if entry is not None and event in ("", entry.event))
     return list(found)
 
 
@@ -92,8 +91,12 @@ def _heads(witness: Path, nodes: set[str]) -> list[Head]:
         except (OSError, UnicodeDecodeError) as fault:
             raise AuditBroken(f"{witness} cannot be read: {fault}") from None
     verify(witness)
-    return [
+    found = [
         read_head(" ".join(entry.detail.split()[:2]))
-        for entry in read_entries(witness)
+        for part in [*older(witness), witness]
+        for entry in read_entries(part)
         if entry is not None and entry.event == HEAD_SEEN and entry.actor in nodes
     ]
+    if not found:
+        raise AuditBroken(f"{witness} holds no head of this log, so it is no witness of it; name another one")
+    return found

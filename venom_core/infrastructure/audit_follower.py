@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from venom_core.audit_chain import AuditChain, Line, older, read_entries
-from venom_core.errors import StoreError
+from venom_core.errors import AuditBroken, StoreError
 from venom_core.infrastructure.hive import Hive
 
 log = logging.getLogger("venom.audit")
@@ -29,23 +29,30 @@ class AuditFollower:
     def __init__(self, hive: Hive, path: Path, name: str) -> None:
         self._hive, self._chain = hive, AuditChain(path, name, hive.clock)
         self._seen: dict[int, str] | None = None
+        self._said = ""
 
     async def run(self) -> None:
-        """Copy until cancelled; what cannot be read or written now is copied later."""
+        """Copy until cancelled; what cannot be read or written now is copied later, which is said once."""
         while True:
             try:
                 await self.look()
-            except (StoreError, OSError) as fault:
-                log.warning("the audit is copied later: %s", fault)
+                self._said = ""
+            except (StoreError, OSError, AuditBroken) as fault:
+                if str(fault) != self._said:
+                    self._said = str(fault)
+                    log.error("the audit is copied later: %s", fault)
             await asyncio.sleep(EVERY_S)
 
     async def look(self) -> int:
-        """Copy what is new; how many lines. Raises `StoreError`, `AuditBroken` or `OSError`."""
+        """Copy what is new, of each partition so many lines that none waits for a flood in another; how many.
+
+        Raises `StoreError`, `AuditBroken` or `OSError`.
+        """
         if self._seen is None:
             self._seen = await asyncio.to_thread(places, self._chain.path)
         copied = 0
         for partition in range(self._hive.tasks.keyspace.partitions):
-            while found := await self._read(partition, self._seen.get(partition, "")):
+            if found := await self._read(partition, self._seen.get(partition, "")):
                 lines = [_line(partition, stamp, fields) for stamp, fields in found]
                 await asyncio.to_thread(self._chain.extend, lines)
                 self._seen[partition] = found[-1][0].decode()
@@ -64,11 +71,10 @@ class AuditFollower:
 def places(path: Path) -> dict[int, str]:
     """The last place in the store that was copied from each partition, out of a log; blocks for reading it."""
     found: dict[int, str] = {}
-    for part in (older(path), path):
-        if part.exists():
-            for entry in read_entries(part):
-                if entry is not None and (place := _PLACE.search(entry.detail)):
-                    found[int(place[1])] = place[2]
+    for part in [*older(path), path]:
+        for entry in read_entries(part) if part.exists() else ():
+            if entry is not None and (place := _PLACE.search(entry.detail)):
+                found[int(place[1])] = place[2]
     return found
 
 
@@ -76,5 +82,5 @@ def _line(partition: int, stamp: bytes, fields: list[Any]) -> Line:
     texts = [item.decode(errors="replace") for item in fields]
     told = dict(zip(texts[::2], texts[1::2], strict=False))
     words = told.get("why", "") or " ".join(f"{name}={told[name]}" for name in ("fence", "verb") if name in told)
-    detail = f"{words[:800]} @{partition}:{stamp.decode()}"
+    detail = f"{words[:600]} @{partition}:{stamp.decode()}"
     return Line(told.get("what", ""), told.get("task", ""), detail, told.get("node", ""))

@@ -18,6 +18,7 @@ from venom_core.infrastructure.task_store import TaskStore
 log = logging.getLogger("venom.audit")
 
 PER_MINUTE_MAX = 60
+TELL_EVERY_S = 60.0
 HEAD_SEEN = "audit_head"
 
 
@@ -27,7 +28,7 @@ class AuditPen:
     def __init__(self, tasks: TaskStore, path: str, clock: Clock) -> None:
         """`path`: of the chain; empty for none."""
         self._tasks, self._path, self._clock = tasks, path, clock
-        self._minute, self._written, self._skipped = -1, 0, 0
+        self._minute, self._written, self._skipped, self._told = -1, 0, 0, 0
 
     async def write(self, what: str, subject: str, why: str, node: str) -> None:
         """One line; a disk that is full or a store that is away is said in the log and stops nobody."""
@@ -39,14 +40,21 @@ class AuditPen:
         await self._chain(what, subject, why, node)
         await self._tasks.audit(what, subject, why, node)
 
+    async def keep_telling(self, node: str) -> None:
+        """Tell the hive now and then how far this machine's chain goes, until cancelled."""
+        while self._path:
+            await self.tell_head(node)
+            await asyncio.sleep(TELL_EVERY_S)
+
     async def tell_head(self, node: str) -> None:
-        """Tell the hive how far this machine's chain goes, so that cutting its end off would show."""
+        """Tell the hive how far this machine's chain goes, if that is news, so that cutting its end off would show."""
         if not self._path:
             return
         try:
             head = await asyncio.to_thread(AuditChain(Path(self._path), node, self._clock).head)
-            if head.seq:
+            if head.seq > self._told:
                 await self._tasks.audit(HEAD_SEEN, node, write_head(head), node)
+                self._told = head.seq
         except (AuditBroken, StoreError) as fault:
             log.error("the end of the audit was not told: %s", fault)
 
