@@ -94,7 +94,7 @@ class VenomSpore:
             raise InvalidSetting(f"--concurrency is 1 to {CONCURRENCY_MAX}, not {slots}")
         self._slots = slots
         if link is not None:
-            self._skills.include(link.skills(self.name))
+            self._skills.include(link.skills(self.name, self.settings))
         self._hive: Hive | None = None
         self._sandbox: Sandbox | None = None
         self._threads: ThreadRunner | None = None

@@ -84,8 +84,8 @@ class ReleaseLink:
         return cls(descriptor, environment.get("VENOM_RELEASE", BASE), folder, on_trial=bool(trial))
 
     def settle_in(self) -> None:
-        """The modules of a release come before those of the current folder."""
-        if self.release != BASE and str(Path.cwd()) not in sys.path:
+        """The modules of a release, or of the base, come before those of the current folder."""
+        if str(Path.cwd()) not in sys.path:
             sys.path.append(str(Path.cwd()))
 
     def say(self, word: str, **more: Any) -> None:
@@ -98,8 +98,12 @@ class ReleaseLink:
         """Whether the launcher is gone."""
         return bool(self._poll.poll(0))
 
-    def skills(self, node: str) -> SkillSet:
-        """What answers the self-test of this node."""
+    def skills(self, node: str, settings: Settings) -> SkillSet:
+        """What answers the self-test of this node.
+
+        `InvalidSetting` if the folder that skills may write to holds, or lies in, what this launcher believes.
+        """
+        check_workspace(Path(settings.hive_workspace), self._folder.parent.parent)
         self._node = node
         found = SkillSet()
         found.skill(self_test_type(node))(_echo)
@@ -258,6 +262,20 @@ class LinkedHeartbeat(Heartbeat):
         self._link.say("beat")
         if self._audit is not None:
             self._audit.look(self._loop)
+
+
+def check_workspace(workspace: Path, home: Path) -> None:
+    """What a task may write must be nothing that is run or believed: neither a launcher's home nor the current folder.
+
+    Raises `InvalidSetting`.
+    """
+    writable, home = workspace.resolve(), home.resolve()
+    inside = writable == home or home in writable.parents
+    if inside or writable in home.parents or writable in {Path.cwd(), *Path.cwd().parents}:
+        raise InvalidSetting(
+            f"HIVE_WORKSPACE={writable} is where skills write, so it may neither hold {home} or the current folder nor "
+            "lie in the former; give it a folder of its own"
+        )
 
 
 def self_test_type(node: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from venom_spore.launcher.gate import PATIENCE_S, READY_S, Terms
 from venom_spore.launcher.layout import LOCAL_FAULT, LauncherFault, Layout, held
 from venom_spore.launcher.looks import HINT_EVERY_S, POLL_S
+from venom_spore.launcher.state import StateFile
 from venom_spore.launcher.supervisor import RETRY_S, Options, Supervisor
 
 HOME = "./.venom/spore"
@@ -86,7 +87,7 @@ def _options(parsed: argparse.Namespace) -> Options:
         arguments=tuple(parsed.arguments),
         environment=dict(os.environ),
         python=sys.executable,
-        updater=(sys.executable, "-m", parsed.updater),
+        updater=(sys.executable, "-P", "-m", parsed.updater),
         terms=Terms(
             steady_s=_seconds(parsed, "--probation", PROBATION_S, "HIVE_OTA_PROBATION"),
             ready_s=_seconds(parsed, "--ready", READY_S),
@@ -98,6 +99,15 @@ def _options(parsed: argparse.Namespace) -> Options:
     )
 
 
+def _doing(layout: Layout) -> str:
+    """What the state of a home folder is, in brackets, if it can be read."""
+    try:
+        state = StateFile(layout).load()
+    except LauncherFault:
+        return ""
+    return f" ({state.phase}, {state.current or 'nothing yet'})"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
     parsed = _parser().parse_args(arguments)
@@ -106,8 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _options(parsed)
         layout.prepare()
-        busy = f"another launcher keeps {layout.home}; give this one another --home"
-        with held(layout.lock_file, busy):
+        with held(
+            layout.lock_file, f"another launcher keeps {layout.home}{_doing(layout)}; give this one another --home"
+        ):
             return Supervisor(layout, options).run()
     except (LauncherFault, OSError) as fault:
         if os.environ.get("HIVE_LOG_FORMAT", "").strip() == "json":

@@ -324,8 +324,11 @@ class Supervisor:
         self._wakeful.hear(ear)
 
     def _command(self, release: str, mode: Mode) -> list[str]:
-        """A release runs in isolation: neither this folder nor PYTHONPATH may stand in for its modules."""
-        isolated = [] if release == BASE else ["-I"]
+        """A release runs in isolation: neither this folder nor PYTHONPATH may stand in for its modules.
+
+        Nor may this folder stand in for those of the base: skills may write to it, or to what lies in it.
+        """
+        isolated = ["-P"] if release == BASE else ["-I"]
         safe = ["--safe-mode"] if mode is Mode.SAFE else []
         python = self._machine.how_to_run(release).python
         return [python, *isolated, "-m", "venom_spore.main", *self._options.arguments, *safe]
@@ -334,8 +337,8 @@ class Supervisor:
         given = {"HIVE_AUDIT_FILE": str(self._layout.audit), **self._options.environment}
         if release != BASE:
             given = {name: value for name, value in given.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
-            given["PYTHONSAFEPATH"] = "1"  # for its child processes
         return given | {
+            "PYTHONSAFEPATH": "1",  # for its child processes
             "VENOM_RELEASE_LINK": str(mouth),
             "VENOM_RELEASE": release,
             "VENOM_RELEASE_FOLDER": str(self._layout.release(release)),
