@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.hives import FAST, done, until
-from tests.launcher.launchers import YES, LauncherProcess, put
+from tests.launcher.launchers import CHECK, YES, LauncherProcess, put
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -27,7 +27,7 @@ from venom_spore.launcher.releases import BASE
 from venom_spore.launcher.state import State, StateFile
 from venom_spore.launcher.supervisor import Options, Supervisor
 
-DISK_MB = 64
+DISK_MB = 16
 Step = Callable[[Path], None]
 NOBODY = Child.__new__(Child)  # a worker that is never told anything
 
@@ -105,6 +105,45 @@ async def test_on_a_disk_that_takes_nothing_what_runs_goes_on_and_the_update_wai
         assert await done(broker, "work", {"journal": journal, "number": 3}) == 3
         launcher.send(signal.SIGTERM)
         assert await launcher.ended() == 0
+
+
+def dies_once_there_is(gate: Path) -> dict[str, str]:
+    """The files of a release whose check kills its Spore, but not before somebody makes this file."""
+    body = f"""
+        import os, signal, time
+        def well():
+            while not os.path.exists({str(gate)!r}):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    return {"release_check.py": body}
+
+
+def environment_of(pid: int) -> bytes:
+    """What a process was started with."""
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs the right to mount a small file system")
+async def test_a_sick_release_is_not_what_runs_while_the_disk_is_full(
+    fast: Settings, broker: MessageBroker, tmp_path: Path
+) -> None:
+    home, journal = tmp_path / "n1-home", str(tmp_path / "journal")
+    with disk(home), LauncherProcess(fast, tmp_path) as launcher:
+        await launcher.said("joined with")
+        launcher.stage("2.0", dies_once_there_is(tmp_path / "gate"), CHECK)
+        await launcher.said("(on trial)")
+        fill(home)
+        (tmp_path / "gate").touch()
+        await launcher.said_in_time("going on with what runs")
+        await launcher.said_in_time("joined with", times=3)
+        assert await done(broker, "work", {"journal": journal, "number": 1}) == 1
+        [worker] = launcher.workers
+        assert b"VENOM_RELEASE=0-base\0" in environment_of(worker)
+        make_room(home)
+        launcher.send(signal.SIGHUP)
+        await launcher.rests(Phase.IDLE, BASE, version_bad="2.0")
+        assert await done(broker, "work", {"journal": journal, "number": 2}) == 2
 
 
 async def test_a_trial_outlasts_a_redis_that_goes_away_and_comes_back(

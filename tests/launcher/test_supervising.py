@@ -153,6 +153,7 @@ async def test_a_second_launcher_of_one_home_is_refused(fast: Settings, tmp_path
             assert await second.ended() == 1
             assert second.text.startswith("venom-launcher: BUSY: another launcher keeps ")
             assert second.text.count("\n") == 1
+            assert "n1-home (idle, 0-base); give this one another --home" in second.text
         assert launcher.process.poll() is None
 
 
