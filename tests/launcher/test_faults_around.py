@@ -136,10 +136,13 @@ async def test_a_sick_release_is_not_what_runs_while_the_disk_is_full(
         fill(home)
         (tmp_path / "gate").touch()
         await launcher.said_in_time("going on with what runs")
-        await launcher.said_in_time("joined with", times=3)
+        await launcher.said("starting 0-base", times=2)
         assert await done(broker, "work", {"journal": journal, "number": 1}) == 1
         [worker] = launcher.workers
         assert b"VENOM_RELEASE=0-base\0" in environment_of(worker)
+        launcher.send(signal.SIGHUP)
+        await launcher.said("going on with what runs", times=2)
+        assert launcher.workers == [worker]  # no step that cannot be taken stops it
         make_room(home)
         launcher.send(signal.SIGHUP)
         await launcher.rests(Phase.IDLE, BASE, version_bad="2.0")

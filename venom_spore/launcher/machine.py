@@ -33,6 +33,11 @@ class Machine:
 
     # ------------------------------------------------------------------------------------------------- at start
 
+    def try_disk(self) -> None:
+        """Raises as any step does, but changes nothing: worth a try before a worker is stopped for a step."""
+        if self.state.current:
+            self._file.write_again()
+
     def recover(self) -> State:
         """Put in order what is found: after it `current` leads to a complete release, and the state says so."""
         self._releases.make_base(self._python)

@@ -176,6 +176,11 @@ class StateFile:
                 replace_file(self._layout.state_file, write_state(new))
             return new
 
+    def write_again(self) -> None:
+        """Save the state as it is; `OSError` if the disk takes nothing."""
+        with held(self._layout.state_lock, "", wait=True):
+            replace_file(self._layout.state_file, write_state(self.load()))
+
     def set_aside(self) -> str:
         """Move a damaged file out of the way, keeping it for whoever wants to know; its new name."""
         aside = self._layout.state_file.with_suffix(".damaged")

@@ -221,6 +221,8 @@ class Supervisor:
             log.error("%s; going on with what runs, and trying again in %g s", fault, self._options.disk_pause_s)
 
     def _recover(self) -> None:
+        if self._disk_s != math.inf:
+            self._machine.try_disk()  # or what runs would be stopped each time for a step that cannot be taken
         self._machine.recover()
         self._disk_s = math.inf
 
