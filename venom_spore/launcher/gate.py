@@ -54,6 +54,11 @@ class Gate:
         if now_s - self._started_s > self._terms.ready_s:
             self._failed = self._failed or self._late()
 
+    @property
+    def joined(self) -> bool:
+        """Whether the worker has joined the hive."""
+        return self._ready
+
     def beat(self, now_s: float) -> None:
         """Redis answered a heartbeat, and the worker's event loop heard it."""
         if now_s - self._last_beat_s > self._gap_s:

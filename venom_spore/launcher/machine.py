@@ -89,7 +89,7 @@ class Machine:
         """Whatever somebody else did to `current` or to the release it led to."""
         place = self._safe_place(self.state.current)
         if place != self.state.current and self.state.phase is Phase.PROBATION:
-            self.roll_back(f"{self.state.current} is not complete any more")
+            self.roll_back(f"{self.state.current} is not complete any more", blame=False)  # the disk is to blame
             return
         self._releases.switch(place)
         if place != self.state.current:
@@ -104,6 +104,8 @@ class Machine:
     def runnable(self) -> str:
         """The release to run while the disk takes no change: the last that is not on trial."""
         state = self.state
+        if state.phase is Phase.FAILED:
+            return BASE
         trial = mode_of(state.phase) is Mode.ON_TRIAL
         names = (state.previous, state.current) if trial else (state.current, state.previous)
         return next((name for name in names if self._releases.is_complete(name)), BASE)
@@ -196,8 +198,17 @@ class Machine:
         self.collect()
 
     def fail(self, why: str) -> None:
-        """ROLLING_BACK -> FAILED: it is not; only safe mode is left."""
-        self._move(Phase.FAILED, self.state.current, why, boots=0)
+        """ROLLING_BACK -> FAILED: it is not; only safe mode is left.
+
+        The version that was gone back from may be tried again: what was well before fails too, so it may not have been
+        to blame. The interval between updates bounds how often.
+        """
+        version = self._version_of(self._gone_back_from())
+        self._save(lambda state: state.move(Phase.FAILED, boots=0).forgive(version), self.state.current, why)
+
+    def _gone_back_from(self) -> str:
+        notes = (note for note in reversed(self.state.notes) if note.phase is Phase.ROLLING_BACK)
+        return next((note.release for note in notes if note.release != self.state.current), "")
 
     def retry(self) -> None:
         """FAILED -> ROLLING_BACK: give what was gone back to another chance, because its surroundings are well."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ BASE = "0-base"
 COMPLETE = "COMPLETE"
 HASH_CHARS = 12
 SMALL_FILE_BYTES_MAX = 1 << 20
+RUNS_ON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""The Python that a release made now needs, as its environment is one of the base's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +36,21 @@ def release_name(version: str, sha256: str) -> str:
 
 def write_complete(release: Path, version: str, python: str) -> None:
     """Say that all of a release is on the disk: the last thing done to it, when everything in it is synced."""
-    content = json.dumps({"version": version, "python": python}).encode() + b"\n"
+    content = json.dumps({"version": version, "python": python, "runs_on": RUNS_ON}).encode() + b"\n"
     replace_file(release / COMPLETE, content)
 
 
 def read_complete(release: Path) -> Complete | None:
-    """What a release says of itself, or None if it is not complete."""
+    """What a release says of itself, or None if it is not complete: also if the Python it was made with is gone."""
     try:
         found = json.loads(_small(release / COMPLETE))
-        version, python = found["version"], found["python"]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        version, python, runs_on = found["version"], found["python"], found.get("runs_on", RUNS_ON)
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, AttributeError):
         return None
     if not (isinstance(version, str) and version and isinstance(python, str) and python):
+        return None
+    own = Path(python).is_relative_to(release)
+    if own and (runs_on != RUNS_ON or not os.access(python, os.X_OK)):
         return None
     return Complete(version, python)
 

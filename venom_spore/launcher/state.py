@@ -78,6 +78,10 @@ class State:
         others = tuple(known for known in self.known_bad if known != version)
         return replace(self, known_bad=(*others, version)[-KNOWN_BAD_MAX:])
 
+    def forgive(self, version: str) -> State:
+        """The same, taking that back."""
+        return replace(self, known_bad=tuple(known for known in self.known_bad if known != version))
+
     def accept(self, at_s: float) -> State:
         """The same, knowing that an update was staged at this moment."""
         return replace(self, accepted_at=(*self.accepted_at, at_s)[-ACCEPTED_MAX:])

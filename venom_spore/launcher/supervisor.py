@@ -33,6 +33,10 @@ UPDATER_S_MAX = 3600.0
 STAGED_EXIT = 10
 JOINED = "joined.json"
 _STRAYS_S_MAX, _STRAYS_PAUSE_S = 5.0, 0.02
+_AGAIN_S = 5.0
+"""Seconds until what was killed is looked at again."""
+# What a worker says is believed within bounds: a hint is not of the day after tomorrow, a drain does not take a day.
+_AHEAD_MS_MAX, _DRAIN_S_MAX = 86_400_000, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +114,14 @@ class Supervisor:
 
     def _hear(self, life: Life, word: Word) -> None:
         now_s, gate = self._now_s(), life.gate
-        if word.say == "look" and word.at_ms > max(self._heard_ms, self._machine.state.heard_ms):
+        heard_ms = max(self._heard_ms, self._machine.state.heard_ms)
+        if word.say == "look" and heard_ms < word.at_ms < time.time() * 1000 + _AHEAD_MS_MAX:
             self._heard_ms = word.at_ms
             self._looks.hint(now_s)
         elif word.say == "staged":
             self._machine.reload()
         elif word.say == "ready" and word.drain_s:
-            life.drain_s = word.drain_s
+            life.drain_s = min(word.drain_s, _DRAIN_S_MAX)
         if gate is None:
             return
         if word.say == "ready":
@@ -163,7 +168,9 @@ class Supervisor:
         self._start_s = now_s
         if self._leaving:
             log.info("%s", how)
-        elif life.mode is Mode.ON_TRIAL and life.gate is not None and (life.sick or not life.told):
+        elif (
+            life.mode is Mode.ON_TRIAL and life.gate is not None and (life.sick or not (life.told or _left(life, code)))
+        ):
             self._sick = life.sick or how
         elif life.told:
             log.info("%s, as it was told to", how)
@@ -190,6 +197,7 @@ class Supervisor:
             self._life.tick(now_s)
         if self._updater is not None and (self._leaving or now_s >= self._updater_until_s):
             self._updater.kill_group()
+            self._updater_until_s = now_s + _AGAIN_S
         if self._leaving:
             return
         if now_s >= self._disk_s:
@@ -204,7 +212,8 @@ class Supervisor:
         life = self._life
         if life is None and now_s >= self._start_s:
             try:
-                self._start(self._machine.runnable(), Mode.PLAIN)
+                safe = self._machine.state.phase is Phase.FAILED
+                self._start(self._machine.runnable(), Mode.SAFE if safe else Mode.PLAIN)
             except OSError as fault:
                 self._start_s = now_s + self._deaths.after(0.0)
                 log.error("no worker can be started: %s", fault)
@@ -369,8 +378,9 @@ class Supervisor:
         else:
             moments.append(life.again_s)
             if life.gate is not None and not life.told:
-                # Safe mode that is well waits for the moment to try again what failed.
-                moments.append(max(life.gate.next_s(), self._retry_s if life.mode is Mode.SAFE else -math.inf))
+                # Safe mode that is well waits for the moment to try again what failed, a full disk for its own.
+                waits = [life.gate.next_s(), self._retry_s if life.mode is Mode.SAFE else -math.inf]
+                moments.append(max(*waits, self._disk_s if self._disk_s != math.inf else -math.inf))
         return min(moments)
 
     def _next_look_s(self) -> float:
@@ -378,3 +388,8 @@ class Supervisor:
             return self._updater_until_s
         looking = self._machine.state.phase in {Phase.IDLE, Phase.FAILED}
         return self._looks.next_s if looking and not self._leaving and self._disk_s == math.inf else math.inf
+
+
+def _left(life: Life, code: int) -> bool:
+    """Whether somebody told a worker on trial to leave the hive, which says nothing of its release."""
+    return code == 0 and life.gate is not None and life.gate.joined
