@@ -6,6 +6,7 @@ And the same with a Redis that somebody else owns.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import textwrap
 from collections.abc import AsyncIterator
@@ -71,12 +72,16 @@ class Hive:
 
     async def runs(self, version: str) -> None:
         """Wait until this version is kept, and ask it."""
-        await until(lambda: self.launcher.state.phase is Phase.IDLE and self._current().startswith(version), 60)
+        async with asyncio.timeout(90):
+            while not self._rests_on(version):
+                # A hint is lost on a worker that is just being started; in a real hive the next poll makes up for it.
+                await self.broker.broadcast_control("UPDATE_SYSTEM", {})
+                with contextlib.suppress(TimeoutError):
+                    await until(lambda: self._rests_on(version), 5)
         assert await self.answer() == version
 
-    def looks(self) -> int:
-        """How often the node has looked for an update."""
-        return self.launcher.text.count("venom-updater: ")
+    def _rests_on(self, version: str) -> bool:
+        return self.launcher.state.phase is Phase.IDLE and self._current().startswith(version)
 
     def _current(self) -> str:
         current = self.launcher.state.current
@@ -174,9 +179,11 @@ class Attacker:
         await self._link.command("LPUSH", wake, "1")
         return task_id
 
-    async def do_everything(self) -> None:
+    async def do_everything(self) -> int:
+        """The moment of the hints, in milliseconds since the epoch: after every genuine one so far."""
         seconds, _ = await self._link.command("TIME")
-        moment = to_utc(int(seconds) * 1000).isoformat()
+        moment_ms = (int(seconds) + 5) * 1000
+        moment = to_utc(moment_ms).isoformat()
         forged = Seal(self._namespace, "another token with enough of letters")
         for seal in (Seal(self._namespace), forged):
             await self.publish(self.hint(seal, moment))
@@ -188,7 +195,7 @@ class Attacker:
             await self.slip_in(task_type, touch, Seal(self._namespace))
         await self.slip_in("version", {}, forged)
         await self._link.command("HSET", self._tasks.keyspace.key(0, "profile"), "n9", b"\xc1 not msgpack")
-        await self._link.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        return moment_ms
 
     async def clean_up(self) -> None:
         """The common server of the tests gets back what nobody else takes away."""
@@ -212,17 +219,17 @@ async def test_who_owns_redis_gets_nothing_installed_and_runs_nothing(
             pubsub = await broker.subscribe_broadcast()
             await hive.release("1.0.0")
             await hive.runs("1.0.0")
-            looks = hive.looks()
             attacker = Attacker(broker, evil.url, canary)
             genuine = await anext(message["data"] async for message in pubsub.listen() if message["type"] == "message")
             for _ in range(20):
                 await attacker.publish(genuine)
             before = names_of(hive.launcher.layout.releases)
-            await attacker.do_everything()
+            moment_ms = await attacker.do_everything()
 
             async def heard() -> bool:
                 refused = [line["why"] for line in await audit_lines(broker) if line["what"] == "refused_order"]
-                return len(refused) >= (6 if token else 2) and (token is not None or hive.looks() > looks)
+                looked = hive.launcher.state.heard_ms == moment_ms
+                return len(refused) >= (6 if token else 2) and (token is not None or looked)
 
             await until_so(heard)
             # It works, runs what it ran, and has asked nobody but whom it had joined.
@@ -232,7 +239,7 @@ async def test_who_owns_redis_gets_nothing_installed_and_runs_nothing(
             assert evil.requests == []
             assert not canary.exists()
             if token:
-                assert hive.looks() == looks
+                assert hive.launcher.state.heard_ms < moment_ms
             await attacker.clean_up()
             await hive.release("2.0.0")
             await hive.runs("2.0.0")
