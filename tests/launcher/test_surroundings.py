@@ -53,6 +53,13 @@ def test_while_nothing_works_and_the_disk_takes_no_change_the_base_runs(trial: M
     assert trial.runnable() == BASE
 
 
+def test_a_hint_of_the_day_after_tomorrow_hides_no_other(trial: Machine) -> None:
+    assert trial.is_news(1_000)
+    assert not trial.is_news(99_999_999_999_999)
+    trial.hear(5_000)
+    assert (trial.is_news(5_000), trial.is_news(5_001)) == (False, True)
+
+
 def made_with(release: Path, python: Path, runs_on: str) -> None:
     write_complete(release, "1.0", str(python))
     told = json.loads((release / COMPLETE).read_text())

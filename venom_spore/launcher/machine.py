@@ -18,6 +18,8 @@ from venom_spore.launcher.state import Damaged, State, StateFile
 
 log = logging.getLogger("venom.launcher")
 
+AHEAD_MS_MAX = 86_400_000
+
 
 class Machine:
     """The state machine of one home folder. `python`: the interpreter of the base environment.
@@ -124,6 +126,10 @@ class Machine:
         except LauncherFault as fault:
             log.error("%s; going on with what is known", fault)
         return self.state
+
+    def is_news(self, given_ms: int) -> bool:
+        """Whether a hint of this moment was not followed yet; one of the day after tomorrow would hide all others."""
+        return self.state.heard_ms < given_ms < self._now_s() * 1000 + AHEAD_MS_MAX
 
     def hear(self, given_ms: int) -> None:
         """Remember that the hint of this moment is followed, so that it is not followed twice."""

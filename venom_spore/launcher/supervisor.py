@@ -35,8 +35,7 @@ JOINED = "joined.json"
 _STRAYS_S_MAX, _STRAYS_PAUSE_S = 5.0, 0.02
 _AGAIN_S = 5.0
 """Seconds until what was killed is looked at again."""
-# What a worker says is believed within bounds: a hint is not of the day after tomorrow, a drain does not take a day.
-_AHEAD_MS_MAX, _DRAIN_S_MAX = 86_400_000, 3600.0
+_DRAIN_S_MAX = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +113,7 @@ class Supervisor:
 
     def _hear(self, life: Life, word: Word) -> None:
         now_s, gate = self._now_s(), life.gate
-        heard_ms = max(self._heard_ms, self._machine.state.heard_ms)
-        if word.say == "look" and heard_ms < word.at_ms < time.time() * 1000 + _AHEAD_MS_MAX:
+        if word.say == "look" and word.at_ms > self._heard_ms and self._machine.is_news(word.at_ms):
             self._heard_ms = word.at_ms
             self._looks.hint(now_s)
         elif word.say == "staged":
