@@ -73,8 +73,7 @@ def measure(lab: Lab) -> Section:
     packages: list[int] = []
     for _ in range(lab.rounds):
         with tempfile.TemporaryDirectory(prefix="venom-bench-") as made, _rig(lab, Path(made)) as rig:
-            packages.append(rig.release("1.0", first))
-            rig.release("2.0", second)
+            packages = [rig.release("1.0", first), rig.release("2.0", second)]
             launcher_mb.append(rig.launcher.memory_info().rss / 1e6)
             verify_ms.append(_median_ms(lambda rig=rig: Trust(rig.home / "trust").refresh()))  # type: ignore[misc]  # a default binds it now
             package = rig.repository_home / "packages" / "bench-2.0.zip"
@@ -84,8 +83,9 @@ def measure(lab: Lab) -> Section:
         "ota", "A signed update",
         ["release", "package bytes", "bytes moved", "staged after s", "kept after s"], notes=[NOTE],
     )  # fmt: skip
-    for words, took in (("the first: package and wheel", first), ("one module changed", second)):
-        figures = [f"{packages[0]:,}", f"{middle(took.moved):,.0f}"]
+    rows = (("the first: package and wheel", first), ("one module changed", second))
+    for (words, took), size in zip(rows, packages, strict=True):
+        figures = [f"{size:,}", f"{middle(took.moved):,.0f}"]
         section.rows.append([words, *figures, f"{middle(took.staged_s):.2f}", f"{middle(took.kept_s):.2f}"])
         section.numbers[words] = {"moved": took.moved, "staged_s": took.staged_s, "kept_s": took.kept_s}
     section.numbers |= {

@@ -35,9 +35,9 @@ class Renewal:
     def renew(self) -> tuple[str, ...]:
         """Sign what is due; the roles that were signed. What cannot be done is said in the log, once."""
         repository = Repository(self._home, clock=self._clock)
-        if not repository.exists:
-            return ()
         try:
+            if not repository.exists:
+                return ()
             done = repository.publish(due_only=True)
         except (VenomError, OSError) as fault:
             self._tell(f"updates in {self._home} are not kept fresh: {fault}")

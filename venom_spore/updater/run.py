@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,13 @@ from venom_core.ota.trust import Trust
 from venom_core.ota.verifying import Signed
 from venom_spore.launcher.layout import LauncherFault, Layout
 from venom_spore.launcher.phases import Phase
-from venom_spore.launcher.releases import Releases
+from venom_spore.launcher.releases import Releases, release_name
 from venom_spore.launcher.state import State, StateFile
 from venom_spore.updater.base import base_of
 from venom_spore.updater.download import Downloader, Pace, drop_old_parts
 from venom_spore.updater.facts import Node, facts_of
 from venom_spore.updater.progress import Progress, alone
+from venom_spore.updater.set_back import SetBack
 from venom_spore.updater.staging import Stage, clear_rubbish
 from venom_spore.updater.wheel_cache import WheelCache
 
@@ -123,7 +124,8 @@ class Look:
         floor, seen = self._floor(trust, state), read_floor(trust.folder / FLOOR).seen
         spore = base_of(layout).spore
         facts = facts_of(self._node, trust.app, spore, state, Releases(layout), floor, seen, interval_s)
-        return choose(signed, facts, self._clock.now_ms())
+        waiting = SetBack(layout.trust).names(self._now_s(), interval_s)
+        return choose(signed, replace(facts, known_bad=facts.known_bad | waiting), self._clock.now_ms())
 
     @staticmethod
     def _floor(trust: Trust, state: State) -> str:
@@ -142,6 +144,10 @@ class Look:
         stage = Stage(layout, downloader, cache, progress, self._settings.hive_ota_package_bytes_max)
         try:
             name = stage.make(taken, taken.listing)
+        except UpdateRefused as fault:
+            name = release_name(taken.listing.manifest.version, taken.sha256)
+            SetBack(layout.trust).add(name, fault.code, self._now_s())
+            raise
         finally:
             self._moved = downloader.moved
         words = f"{name} is staged; {self._moved:,} bytes were moved for {taken.length:,} bytes of package"
