@@ -242,6 +242,26 @@ async def test_how_far_the_chain_goes_is_told_again_once_it_went_on(
     await end_tasks(telling)
 
 
+async def test_what_updater_and_launcher_did_stands_in_the_chain_of_the_nexus_too(
+    broker: MessageBroker, tmp_path: Path
+) -> None:
+    chain = _chain(tmp_path / "node.jsonl", 1)
+    chain.append("update_refused", "updater", '{"code": "TOO_SOON"}')
+    chain.append("release_committed", "launcher", "1.0-abc")
+    for _ in range(2):  # a second life of the Spore tells nothing twice
+        await AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).tell_head("n1")
+    chain.append("release_rolling_back", "launcher", "2.0-abc: it never joined")
+    await AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).tell_head("n1")
+    await AuditFollower(broker.hive, tmp_path / "nexus.jsonl", "nexus-1").look()
+    entries = [entry for entry in read_entries(tmp_path / "nexus.jsonl") if entry is not None]
+    told = [(entry.event, entry.node) for entry in entries if entry.event != "audit_head"]
+    assert told == [("update_refused", "n1"), ("release_committed", "n1"), ("release_rolling_back", "n1")]
+    assert entries[0].detail.startswith('updater: {"code": "TOO_SOON"} @0:')
+    (tmp_path / "node.jsonl.told").write_bytes(b"\xff")
+    await AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).tell_head("n1")
+    assert await AuditFollower(broker.hive, tmp_path / "nexus.jsonl", "nexus-1").look() == 4
+
+
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:
     assert "name the file of an audit, or set HIVE_AUDIT_FILE" in CliRunner().invoke(main, ["audit", "show"]).output
     gone = CliRunner().invoke(main, ["audit", "verify", str(_chain(tmp_path / "a.jsonl").path), "--witness", "x.head"])

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from venom_core.audit_chain import AuditChain, write_head
+from venom_core.audit_chain import AuditChain, Entry, read_entries, write_head
 from venom_core.clock import Clock
 from venom_core.errors import AuditBroken, StoreError
 from venom_core.infrastructure.task_store import TaskStore
@@ -20,6 +20,10 @@ log = logging.getLogger("venom.audit")
 PER_MINUTE_MAX = 60
 TELL_EVERY_S = 60.0
 HEAD_SEEN = "audit_head"
+OF_UPDATES = ("update_", "release_")
+FORWARDED_MAX = 100
+TOLD = ".told"
+"""What the file beside a log is called that says up to which number its lines were told."""
 
 
 class AuditPen:
@@ -47,15 +51,21 @@ class AuditPen:
             await asyncio.sleep(TELL_EVERY_S)
 
     async def tell_head(self, node: str) -> None:
-        """Tell the hive how far this machine's chain goes, if that is news, so that cutting its end off would show."""
+        """Tell the hive how far this machine's chain goes, if that is news, so that cutting its end off would show.
+
+        And what its launcher and its updater wrote into it, so that it stands in every Nexus's chain, too.
+        """
         if not self._path:
             return
         try:
             head = await asyncio.to_thread(AuditChain(Path(self._path), node, self._clock).head)
             if head.seq > self._told:
+                for entry in await asyncio.to_thread(_of_updates, Path(self._path)):
+                    await self._tasks.audit(entry.event, node, f"{entry.actor}: {entry.detail}", node)
+                    await asyncio.to_thread(_mark, Path(self._path), entry.seq)
                 await self._tasks.audit(HEAD_SEEN, node, write_head(head), node)
                 self._told = head.seq
-        except (AuditBroken, StoreError) as fault:
+        except (AuditBroken, StoreError, OSError) as fault:
             log.error("the end of the audit was not told: %s", fault)
 
     async def _chain(self, what: str, subject: str, why: str, node: str) -> None:
@@ -75,3 +85,24 @@ class AuditPen:
             self._skipped += 1
             return False
         return True
+
+
+def _of_updates(path: Path) -> list[Entry]:
+    """The newest lines about updates that nobody was told of yet; blocks for reading the log."""
+    told = _told(path)
+    entries = (entry for entry in read_entries(path) if entry is not None and entry.seq > told)
+    return [entry for entry in entries if entry.event.startswith(OF_UPDATES)][-FORWARDED_MAX:]
+
+
+def _told(path: Path) -> int:
+    try:
+        text = path.with_name(path.name + TOLD).read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return 0
+    return int(text) if text.isdigit() else 0
+
+
+def _mark(path: Path, seq: int) -> None:
+    made = path.with_name(f"{path.name}{TOLD}.new")
+    made.write_text(f"{seq}\n", encoding="ascii")
+    made.replace(path.with_name(path.name + TOLD))
