@@ -11,12 +11,13 @@ import pytest
 
 from tests.ota.folders import snapshot
 from tests.ota.households import CHEAP, DAY_S, PASSPHRASE, Household, package
+from venom_core.audit_chain import read_entries, verify
 from venom_core.clock import ManualClock
 from venom_core.errors import InputError
 from venom_core.ota.checking import check_repository
 from venom_core.ota.publishing import Publisher
 from venom_core.ota.refusal import Code, UpdateRefused
-from venom_core.ota.repository import Repository
+from venom_core.ota.repository import AUDIT, Repository
 from venom_core.ota.roles import KEYS_MAX
 from venom_core.ota.whole_files import only_one
 
@@ -104,6 +105,32 @@ def test_only_what_was_signed_can_be_withdrawn(repository: Repository) -> None:
     assert withdrawn.listing is not None
     assert withdrawn.listing.withdrawn
     assert repository.signed() == (withdrawn,)
+
+
+def test_each_change_stands_in_the_audit_of_the_folder(tmp_path: Path, clock: ManualClock) -> None:
+    made = Repository(tmp_path / "ota", PASSPHRASE, clock=clock, cost=CHEAP)
+    made.init()
+    made.add_package(package(tmp_path, "1.0.0"))
+    made.publish()
+    made.publish(due_only=True)
+    made.rotate("timestamp")
+    made.withdraw("1.0.0")
+    chain = tmp_path / "ota" / AUDIT
+    events = [(entry.event, entry.actor) for entry in read_entries(chain) if entry is not None]
+    assert [event for event, _ in events] == [
+        "ota_repository_made", "ota_signed", "ota_published", "ota_key_made", "ota_withdrawn",
+    ]  # fmt: skip
+    assert (events[0][1], events[1][1]) == (made.fingerprint(), "packages/tasks-1.0.0.zip")
+    assert verify(chain).seq == 5
+
+
+def test_an_audit_that_takes_nothing_undoes_nothing(
+    tmp_path: Path, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "ota" / AUDIT).mkdir(parents=True)
+    made = Repository(tmp_path / "ota", PASSPHRASE, clock=clock, cost=CHEAP)
+    assert len(made.init()) == 64
+    assert "was not written" in caplog.text
 
 
 def test_a_nexus_signs_what_is_due_and_nothing_else(household: Household, clock: ManualClock) -> None:

@@ -1,14 +1,17 @@
 """The repository that a Nexus serves: what is signed, by whose keys, and for how long.
 
 Everything is a file in one folder. Release and root keys are needed to change what nodes may install, the open keys of
-snapshot and timestamp to say again what is the newest. A step that was cut off is finished by the next `publish`:
+snapshot and timestamp to say again what is the newest. Each change stands in the hash-chained `audit.jsonl` of the
+folder. A step that was cut off is finished by the next `publish`:
 whatever no longer fits the newest root is signed anew, and a Spore that looks meanwhile takes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,8 +19,9 @@ from pathlib import Path
 
 import msgspec
 
+from venom_core.audit_chain import AuditChain
 from venom_core.clock import Clock
-from venom_core.errors import InputError
+from venom_core.errors import AuditBroken, InputError
 from venom_core.ota.durable import sync
 from venom_core.ota.joining import fingerprint_of
 from venom_core.ota.key_files import KeyFile
@@ -34,7 +38,9 @@ from venom_core.ota.tuf_names import Root, TargetFile, Targets
 from venom_core.ota.verifying import WHEELS, Signed, package_name, read_targets
 from venom_core.ota.whole_files import PUBLIC, only_one
 
-REPOSITORY, PACKAGES = "repository", "packages"
+log = logging.getLogger("venom.ota")
+
+REPOSITORY, PACKAGES, AUDIT = "repository", "packages", "audit.jsonl"
 
 
 class Repository:
@@ -95,7 +101,9 @@ class Repository:
             self.files.write(sign(self.files.dated(Targets()), self.keys, root))
             self.files.write(sign(self.files.dated(root), self.keys, root))
             self._publish()
-        return self.fingerprint()
+        fingerprint = self.fingerprint()
+        self._note("repository_made", fingerprint, f"{threshold} of {root_keys} root keys")
+        return fingerprint
 
     def fingerprint(self) -> str:
         """What a Spore joins with: SHA-256 of the first root, 64 hex digits; InputError without a repository."""
@@ -146,6 +154,7 @@ class Repository:
             targets = self.files.read(Targets).signed
             targets.targets[wanted.name].unrecognized_fields["custom"] = custom_of(listing)
             self._write_targets(targets)
+            self._note("withdrawn", wanted.name, wanted.sha256)
             return replace(wanted, listing=listing)
 
     def publish(self, *, due_only: bool = False) -> Published:
@@ -155,7 +164,10 @@ class Repository:
         offline key. Raises InputError if a key is missing.
         """
         with self._alone():
-            return self._publish(due_only=due_only)
+            done = self._publish(due_only=due_only)
+            if done.renewed:
+                self._note("published", ", ".join(done.renewed))
+            return done
 
     def renew(self, role: str) -> None:
         """Sign root or release anew, unchanged, before they expire; `publish` makes it known."""
@@ -166,6 +178,7 @@ class Repository:
                 self._write_targets(self.files.read(Targets).signed)
             else:
                 raise InputError(f"{role} is renewed by: venom ota publish")
+            self._note("renewed", role)
 
     def add_key(self, role: str) -> str:
         """Let one more key sign for a role; gives its id. The threshold stays."""
@@ -195,7 +208,11 @@ class Repository:
                 self.keys.forget(made)
                 raise
             self._publish()
-            self.keys.retire(set(before) - set(new.roles[which].keyids))
+            retired = set(before) - set(new.roles[which].keyids)
+            self.keys.retire(retired)
+            self._note(
+                "key_made", made.half.keyid, f"of {shown(which)}, in the place of {', '.join(retired) or 'none'}"
+            )
             return made.half.keyid
 
     def set_threshold(self, role: str, threshold: int) -> None:
@@ -211,6 +228,7 @@ class Repository:
             new.roles[which].threshold = threshold
             self._write_root(old, new)
             self._publish()
+            self._note("threshold_set", shown(which), f"{threshold} of {count}")
 
     def _add(self, name: str, path: Path, listing: Listing | None) -> Signed:
         with self._alone():
@@ -223,6 +241,7 @@ class Repository:
             targets.targets[name] = target
             if signed not in self.signed():
                 self._write_targets(targets)
+                self._note("signed", name, signed.sha256)
             return signed
 
     def _write_targets(self, targets: Targets) -> None:
@@ -231,6 +250,13 @@ class Repository:
     def _write_root(self, old: Root, new: Root) -> None:
         """The next root, signed so that who believes the old one believes it."""
         self.files.write(sign(self.files.renewed(new), self.keys, old, new))
+
+    def _note(self, event: str, about: str, detail: str = "") -> None:
+        """Write down what was done; a disk that takes no line of it undoes nothing."""
+        try:
+            AuditChain(self.home / AUDIT, socket.gethostname(), self._clock).append(f"ota_{event}", about, detail)
+        except (OSError, AuditBroken) as fault:
+            log.error("the audit of %s was not written: %s", self.home, fault)
 
     def _publish(self, *, due_only: bool = False) -> Published:
         return Publisher(self.files, self.keys, self._lifetimes, self._clock).publish(due_only=due_only)
