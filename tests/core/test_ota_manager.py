@@ -309,6 +309,15 @@ async def test_a_home_that_joined_nothing_says_so(broker: MessageBroker, tmp_pat
     assert not (tmp_path / "bare").exists()
 
 
+async def test_inside_a_spore_the_home_is_that_of_its_launcher(
+    broker: MessageBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VENOM_RELEASE_FOLDER", str(tmp_path / "home/releases/1.0-abc"))
+    outcome = await OTAManager(broker).apply_update(address("https://x", EVIL), EVIL)
+    assert outcome.code is Code.NOT_JOINED
+    assert str(tmp_path / "home/trust") in outcome.words
+
+
 def test_a_host_on_the_list_may_be_named_and_is_never_asked() -> None:
     given = address("https://mirror.example:8443", EVIL)
     assert Hint.read(given, EVIL, "https://nexus.example", hosts(" Mirror.example ,other")).checksum == EVIL

@@ -34,7 +34,7 @@ log = logging.getLogger("venom.ota")
 
 UPDATE = "UPDATE_SYSTEM"
 SPORE_HOME = "./.venom/spore"
-LINK = "VENOM_RELEASE_LINK"
+LINK, RELEASE_FOLDER = "VENOM_RELEASE_LINK", "VENOM_RELEASE_FOLDER"
 ASKED_MAX, ASKED_S = 30, 60.0
 """Looks, and seconds: whoever can publish on Redis can have a node asked as often as he likes."""
 
@@ -57,7 +57,7 @@ class OTAManager:
         self._broker = message_broker
         self.settings = settings or message_broker.settings
         self._home = Path(home or self.settings.hive_ota_home)
-        self._spore_home = Path(home or SPORE_HOME)
+        self._spore_home = Path(home) if home else _home_of_launcher()
         self._node = node or Node()
         self._asked = Allowance(ASKED_MAX, ASKED_S)
         self._shelf = Shelf(self._home, _address(self.settings))
@@ -170,6 +170,12 @@ class OTAManager:
             await asyncio.to_thread(audit, "update_refused", {"code": str(Code.TOO_SOON), "why": words})
             log.warning("refused an update: %s", words)
         return Outcome(Exit.REFUSED, words, Code.TOO_SOON)
+
+
+def _home_of_launcher() -> Path:
+    """The home of the launcher that runs this process; else where `venom-launcher` keeps it unless told."""
+    release = child_environment().get(RELEASE_FOLDER)
+    return Path(release).parent.parent if release else Path(SPORE_HOME)
 
 
 def _address(settings: Settings) -> str:
