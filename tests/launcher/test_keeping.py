@@ -73,6 +73,14 @@ def test_a_folder_that_anybody_may_write_is_refused(layout: Layout, place: str) 
         layout.prepare()
 
 
+@pytest.mark.parametrize("place", ["home", "releases", "trust"])
+def test_a_folder_that_its_group_may_write_is_refused(layout: Layout, place: str) -> None:
+    folder: Path = getattr(layout, place)
+    folder.chmod(0o770)
+    with pytest.raises(LauncherFault, match="can be written by its group"):
+        layout.prepare()
+
+
 def test_a_state_that_anybody_may_write_is_refused(layout: Layout) -> None:
     StateFile(layout).change(lambda state: replace(state, current=BASE))
     layout.state_file.chmod(0o666)

@@ -103,7 +103,7 @@ def test_a_spore_joins_by_the_fingerprint(repository: Repository, hostile: Hosti
     assert hostile.names() == ["1.root.json"]
     joined = read_joined(folder)
     assert (joined.url, joined.app, joined.fingerprint) == (hostile.url, "tasks", repository.fingerprint())
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(each.stat().st_mode) for each in (folder, folder.parent)] == [0o700, 0o700]
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.glob("*.json")} == {0o600}
     assert PASSPHRASE not in json.dumps(snapshot(folder))
 

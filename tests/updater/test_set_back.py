@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.updater.releasing import Home, Releaser
+from venom_core.ota import versions
 from venom_core.ota.refusal import Code
+from venom_spore.launcher import releases
 from venom_spore.updater.run import Exit
 from venom_spore.updater.set_back import NAMES_MAX, SET_BACK, SetBack
 
@@ -46,3 +48,9 @@ def test_it_waits_for_its_time_and_what_is_kept_is_bounded(tmp_path: Path) -> No
 def test_a_spoilt_file_sets_nothing_back(tmp_path: Path, content: str) -> None:
     (tmp_path / SET_BACK).write_text(content)
     assert SetBack(tmp_path).names(1.0, 1e9) == frozenset()
+
+
+def test_whoever_signs_and_whoever_installs_call_a_release_alike() -> None:
+    """The launcher may import nothing of ours, so the rule stands twice."""
+    for version, sha256 in (("1.0", "ab" * 32), ("2!1.0.post1", "0" * 64)):
+        assert versions.release_name(version, sha256) == releases.release_name(version, sha256)

@@ -88,7 +88,8 @@ def join(
     joined = Joined(url=str(base), fingerprint=wanted[1], app=app, ca=ca, insecure=insecure)
     before = _before(folder, joined)
     root = _first_root(joined, patience)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # the mode is of the last one alone
+    folder.mkdir(mode=0o700, exist_ok=True)
     (folder / METADATA).mkdir(mode=0o700, exist_ok=True)
     write_whole(folder / ROOT, root)
     if before is None:

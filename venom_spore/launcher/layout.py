@@ -129,6 +129,9 @@ def _check_owned(path: Path) -> None:
         )
     if found.st_mode & stat.S_IWOTH:
         raise LauncherFault(LOCAL_FAULT, f"{path} can be written by anybody; take that away (chmod o-w)")
+    if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_IWGRP:
+        # Who may write to a folder may put files of their own in the place of those in it.
+        raise LauncherFault(LOCAL_FAULT, f"{path} can be written by its group; take that away (chmod g-w)")
 
 
 @contextmanager
