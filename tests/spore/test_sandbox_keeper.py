@@ -181,7 +181,10 @@ running, stopped = subprocess.Popen(SLEEPER), subprocess.Popen(SLEEPER)
 stopped.send_signal(signal.SIGSTOP)
 while psutil.Process(stopped.pid).status() != "stopped":
     pass
-print([process.pid == running.pid for process in hold()], hold(), end_descendants((), 20.0, Clock()))
+held = [process.pid == running.pid for process in hold()]
+while psutil.Process(running.pid).status() != "stopped":
+    pass
+print(held, hold(), end_descendants((), 20.0, Clock()))
 """
     assert script(code) == "[True] [] True"
 

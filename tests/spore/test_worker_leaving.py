@@ -63,8 +63,9 @@ async def rescue(broker: MessageBroker, task_id: str) -> None:
     assert await hive.upkeep.rescue(task_id, held, "loser", hive.now_ms()) == "pending"
 
 
-async def rescue_unheard(broker: MessageBroker, task_id: str) -> None:
-    """The same, while no message reaches the node."""
+async def rescue_unheard(broker: MessageBroker, spore: Running, task_id: str) -> None:
+    """The same, while no message reaches the node: it has lost its line, and looks for another after a pause."""
+    await until_listening(broker, spore)
     await broker.hive.link.command("CLIENT", "KILL", "TYPE", "pubsub")
     await rescue(broker, task_id)
 
@@ -243,10 +244,10 @@ async def test_what_a_node_says_of_a_task_it_lost_is_refused_and_noted(
     settings: Settings, broker: MessageBroker, gate: Gate, caplog: pytest.LogCaptureFixture
 ) -> None:
     slow_beat = altered(settings, hive_heartbeat_interval=30, hive_lease=90)
-    async with running(gate.skills, slow_beat, "loser", slots=1):
+    async with running(gate.skills, slow_beat, "loser", slots=1) as spore:
         task_id = await broker.enqueue_task("hold")
         await gate.begun.acquire()
-        await rescue_unheard(broker, task_id)
+        await rescue_unheard(broker, spore, task_id)
         claimed = await broker.next_task(["hold"], timeout=5)
         assert claimed is not None
         assert (claimed.task_id, claimed.attempt, claimed.crashes) == (task_id, 1, 1)
