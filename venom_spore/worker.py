@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from functools import partial
 
 from venom_core.domain.lane import own_lane
@@ -29,6 +28,7 @@ from venom_spore.heartbeat import Heartbeat
 from venom_spore.notes import note_sink
 from venom_spore.outbox import Outbox
 from venom_spore.pace import HESITATE_S, PATIENCE_S, Pace
+from venom_spore.ready_line import ReadyLine
 
 log = logging.getLogger("venom.spore")
 
@@ -61,7 +61,7 @@ class Worker:
             hive.link, hive.nodes, profile, hive.rhythm, heartbeat, self._on_beat, hive.clock, executor.guard
         )
         self._tidied_s = self._loop.time()
-        self._ready: deque[Attempt] = deque()
+        self._ready = ReadyLine()
         self._given = 0
         self._impatience: asyncio.TimerHandle | None = None
         self._chores = Chores(hive)
@@ -255,11 +255,10 @@ class Worker:
         self._outbox.forget()
         await self._join()
 
-    # -------------------------------------------------------------------------------------------------- running
-
     def _start(self, batch: Batch) -> None:
         if batch.leases:
             self._given = claim_number(batch.leases[0].fence)
+        claimed: list[Attempt] = []
         for lease in batch.leases:
             attempt = Attempt(lease)
             if not self._executor.prepare(attempt, batch.now_ms):
@@ -267,7 +266,8 @@ class Worker:
             elif len(self.attempts.running) + self._executor.stuck < self._pace.slots and not self._quiet.is_set():
                 self.attempts.launch(attempt, batch.now_ms)
             else:
-                self._ready.append(attempt)
+                claimed.append(attempt)
+        self._ready.add(claimed)
         if self._quiet.is_set():
             self._hand_back_ready()
         elif self._ready and self._impatience is None:

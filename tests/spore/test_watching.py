@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.hives import altered, ended, running, until_running, until_so
+from tests.hives import altered, ended, running, until, until_running, until_so
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.skills import SkillSet
@@ -75,6 +75,7 @@ async def test_a_slot_that_is_freed_while_the_watch_is_given_up_is_filled(
 
         monkeypatch.setattr(tasks, "unwatch", while_the_slot_is_freed)
         await broker.enqueue_task("hold", task_id=id_in(broker, 0), delay=3600)
+        await until(lambda: bool(spore.worker._claimer._watched))  # else it has no watch to give up
         first = await broker.enqueue_task("hold", task_id=id_in(broker, 3))
         await ended(broker, first)
         second = await broker.enqueue_task("hold", task_id=id_in(broker, 2))
