@@ -15,12 +15,14 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from benchmarks.lab import Lab
 from benchmarks.section import Section, middle
+from benchmarks.server import free_port
 from benchmarks.sides import ROOT, environment
 from venom_core.ota.archive import audit
 from venom_core.ota.joining import join
@@ -75,9 +77,9 @@ def measure(lab: Lab) -> Section:
         with tempfile.TemporaryDirectory(prefix="venom-bench-") as made, _rig(lab, Path(made)) as rig:
             packages = [rig.release("1.0", first), rig.release("2.0", second)]
             launcher_mb.append(rig.launcher.memory_info().rss / 1e6)
-            verify_ms.append(_median_ms(lambda rig=rig: Trust(rig.home / "trust").refresh()))  # type: ignore[misc]  # a default binds it now
+            verify_ms.append(_median_ms(partial(_refresh, rig.home / "trust")))
             package = rig.repository_home / "packages" / "bench-2.0.zip"
-            audit_ms.append(_median_ms(lambda package=package: audit(package)))  # type: ignore[misc]  # the same
+            audit_ms.append(_median_ms(partial(audit, package)))
             updater_mb.append(rig.look_mb())
     section = Section(
         "ota", "A signed update",
@@ -162,7 +164,7 @@ def _rig(lab: Lab, folder: Path) -> Iterator[_Rig]:
     fingerprint = repository.init()
     wheelhouse, requirements = _wheel(folder)
     lab.server.empty()
-    port = _free_port()
+    port = free_port()
     shared = {**environment(lab.tally.path), "REDIS_URL": lab.server.url, "HIVE_LOG_LEVEL": "ERROR"}
     with ExitStack() as stack:
         served = {**shared, "HIVE_API_PORT": str(port), "HIVE_OTA_HOME": str(folder / "ota")}
@@ -229,6 +231,11 @@ def _wheel(folder: Path) -> tuple[Path, Path]:
     return house, requirements
 
 
+def _refresh(trust: Path) -> None:
+    """A look that finds nothing new, as a new process would take it."""
+    Trust(trust).refresh()
+
+
 def _median_ms(work: Callable[[], object]) -> float:
     times = []
     for _ in range(REPEATS):
@@ -236,13 +243,6 @@ def _median_ms(work: Callable[[], object]) -> float:
         work()
         times.append((time.perf_counter() - begun_s) * 1000)
     return middle(times)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _await_port(port: int) -> None:

@@ -24,7 +24,7 @@ class Server:
         self.binary = os.environ.get("REDIS_SERVER") or shutil.which("redis-server")
         if self.binary is None:
             raise SystemExit("there is no redis-server on PATH; install one, or name it in REDIS_SERVER")
-        self.port = _free_port()
+        self.port = free_port()
         command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
         self.client = redis.Redis(port=self.port)
@@ -98,7 +98,8 @@ def server_in(folder: Path) -> Iterator[Server]:
         server.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

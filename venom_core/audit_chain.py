@@ -176,6 +176,30 @@ class AuditChain:
         return Head(entry.seq, entry.sealed())
 
 
+class Mark:
+    """Up to which number lines were handed on, in a file of its own: what is spoilt is handed on once more."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def read(self) -> int:
+        """The number; 0 if there is none. Raises OSError."""
+        try:
+            text = self._file.read_text(encoding="ascii").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return 0
+        return int(text) if text.isdigit() else 0
+
+    def write(self, number: int) -> None:
+        """Keep it, also if the power fails. Raises OSError."""
+        _replace(self._file, str(number))
+        descriptor = os.open(self._file.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
 def older(path: Path) -> list[Path]:
     """The parts before the present one of a log, oldest first."""
     parts = [part for part in path.parent.glob(f"{path.name}.*") if _number(part)]

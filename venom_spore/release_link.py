@@ -34,6 +34,7 @@ from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.intake import Intake
 from venom_core.infrastructure.task_view import view_seen
 from venom_spore.heartbeat import Heartbeat
+from venom_spore.launcher.releases import BASE
 from venom_spore.machine import MachineReader
 from venom_spore.process_tree import die_with_parent
 from venom_spore.skills import SkillSet
@@ -44,7 +45,6 @@ from venom_spore.worker import Worker
 log = logging.getLogger("venom.spore")
 
 SELF_TEST = "venom.self_test"
-BASE = "0-base"
 MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
 TEST_S, TEST_LOOK_S = 60.0, 0.2
@@ -103,7 +103,7 @@ class ReleaseLink:
 
         `InvalidSetting` if the folder that skills may write to holds, or lies in, what this launcher believes.
         """
-        check_workspace(Path(settings.hive_workspace), self._folder.parent.parent)
+        check_workspace(Path(settings.hive_workspace), home_of(self._folder))
         self._node = node
         found = SkillSet()
         found.skill(self_test_type(node))(_echo)
@@ -111,7 +111,7 @@ class ReleaseLink:
 
     def heartbeat(self, reader: MachineReader, clock: Clock, settings: Settings) -> Heartbeat:
         """One that says here what it hears there."""
-        chain, home = settings.hive_audit_file, self._folder.parent.parent
+        chain, home = settings.hive_audit_file, home_of(self._folder)
         audit = StateAudit(home, Path(chain), self._node) if chain else None
         return LinkedHeartbeat(reader, clock, self, settings, audit)
 
@@ -262,6 +262,11 @@ class LinkedHeartbeat(Heartbeat):
         self._link.say("beat")
         if self._audit is not None:
             self._audit.look(self._loop)
+
+
+def home_of(release: Path) -> Path:
+    """The home folder of the launcher that keeps this release."""
+    return release.parent.parent
 
 
 def check_workspace(workspace: Path, home: Path) -> None:

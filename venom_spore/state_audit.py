@@ -10,11 +10,11 @@ import asyncio
 import logging
 from pathlib import Path
 
-from venom_core.audit_chain import AuditChain, Line
+from venom_core.audit_chain import AuditChain, Line, Mark
 from venom_core.clock import to_utc
 from venom_core.errors import AuditBroken
 from venom_spore.launcher.layout import LauncherFault, Layout
-from venom_spore.launcher.state import Note, StateFile, replace_file
+from venom_spore.launcher.state import Note, StateFile
 
 log = logging.getLogger("venom.audit")
 
@@ -26,6 +26,7 @@ class StateAudit:
 
     def __init__(self, home: Path, chain: Path, node: str) -> None:
         self._layout, self._chain, self._node = Layout(home), AuditChain(chain, node), node
+        self._mark = Mark(home / NOTED)
         self._seen_ns = -1
         self._working: asyncio.Future[None] | None = None
 
@@ -42,7 +43,7 @@ class StateAudit:
         """Copy what is new; what hinders it is said in the log, and hinders nobody else. Blocks."""
         try:
             notes = StateFile(self._layout).load().notes
-            last = self._last()
+            last = self._mark.read()
             if notes and notes[-1].number < last:
                 last = 0  # the state was lost and has begun anew
             new = [note for note in notes if note.number > last]
@@ -50,17 +51,10 @@ class StateAudit:
                 lost = new[0].number - last - 1
                 missing = [Line("release_steps_lost", "launcher", f"{lost} steps", self._node)] if lost else []
                 self._chain.extend([*missing, *map(self._line, new)])
-                replace_file(self._layout.home / NOTED, f"{new[-1].number}\n".encode())
+                self._mark.write(new[-1].number)
             self._seen_ns = changed_ns
         except (OSError, LauncherFault, AuditBroken) as fault:
             log.error("the steps of the launcher were not taken down: %s", fault)
-
-    def _last(self) -> int:
-        try:
-            text = (self._layout.home / NOTED).read_text(encoding="ascii").strip()
-        except (FileNotFoundError, UnicodeDecodeError):
-            return 0
-        return int(text) if text.isdigit() else 0
 
     def _line(self, note: Note) -> Line:
         at = to_utc(round(note.at_s * 1000)).isoformat(timespec="milliseconds")

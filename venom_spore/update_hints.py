@@ -11,13 +11,11 @@ from datetime import datetime
 
 from venom_core.clock import from_datetime
 from venom_core.domain.node_order import is_fresh
-from venom_core.domain.order import Order, read_order
+from venom_core.domain.order import UPDATE, Order, read_order
 from venom_core.errors import SecurityError
 from venom_core.infrastructure.hive import Hive
 from venom_spore.orders import OrderDesk
 from venom_spore.worker import Worker
-
-UPDATE = "UPDATE_SYSTEM"
 
 
 class HintDesk(OrderDesk):

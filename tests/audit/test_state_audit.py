@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from tests.hives import until
 from venom_core.audit_chain import read_entries, verify
 from venom_spore.launcher.layout import Layout
 from venom_spore.launcher.phases import Phase
-from venom_spore.launcher.state import StateFile
+from venom_spore.launcher.state import State, StateFile
 from venom_spore.state_audit import NOTED, StateAudit
 
 
@@ -21,10 +22,14 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+def moved(phase: Phase, why: str, state: State) -> State:
+    return state.move(phase).noted(1_800_000_000.0, "2.0-abc", why)
+
+
 def step(home: Path, *phases: Phase, why: str = "") -> None:
     """The launcher goes through these phases."""
     for phase in phases:
-        StateFile(Layout(home)).change(lambda state, to=phase: state.move(to).noted(1_800_000_000.0, "2.0-abc", why))  # type: ignore[misc]  # a default binds it now
+        StateFile(Layout(home)).change(partial(moved, phase, why))
 
 
 def steps(chain: Path) -> list[tuple[str, str]]:

@@ -17,13 +17,12 @@ import click
 from venom_core.commands.frame import OK, with_broker
 from venom_core.commands.screen import several
 from venom_core.config import Settings
+from venom_core.domain.order import UPDATE
 from venom_core.errors import InputError
 from venom_core.infrastructure.message_broker import MessageBroker
 
 if TYPE_CHECKING:
     from venom_core.ota.repository import Repository
-
-UPDATE = "UPDATE_SYSTEM"
 
 keys_option = click.option(
     "--keys",

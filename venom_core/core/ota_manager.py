@@ -16,6 +16,7 @@ from venom_core.config import Settings, child_environment
 from venom_core.core.allowance import Allowance
 from venom_core.core.ota_hint import Hint, hosts
 from venom_core.core.ota_shelf import REQUIREMENTS, WHEELHOUSE, Dependencies, Package, Shelf
+from venom_core.domain.order import UPDATE
 from venom_core.errors import InputError, InvalidSetting
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.ota.joining import read_joined
@@ -23,7 +24,7 @@ from venom_core.ota.manifest import Manifest
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.repository import Repository
 from venom_spore.launcher.layout import Layout
-from venom_spore.release_link import ReleaseLink
+from venom_spore.release_link import ReleaseLink, home_of
 from venom_spore.updater.auditing import audit_into
 from venom_spore.updater.facts import Node
 from venom_spore.updater.run import Audit, Exit, Look, Outcome
@@ -32,7 +33,6 @@ __all__ = ["OTAManager", "Outcome", "Package"]
 
 log = logging.getLogger("venom.ota")
 
-UPDATE = "UPDATE_SYSTEM"
 SPORE_HOME = "./.venom/spore"
 LINK, RELEASE_FOLDER = "VENOM_RELEASE_LINK", "VENOM_RELEASE_FOLDER"
 ASKED_MAX, ASKED_S = 30, 60.0
@@ -175,7 +175,7 @@ class OTAManager:
 def _home_of_launcher() -> Path:
     """The home of the launcher that runs this process; else where `venom-launcher` keeps it unless told."""
     release = child_environment().get(RELEASE_FOLDER)
-    return Path(release).parent.parent if release else Path(SPORE_HOME)
+    return home_of(Path(release)) if release else Path(SPORE_HOME)
 
 
 def _address(settings: Settings) -> str:

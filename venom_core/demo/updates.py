@@ -11,6 +11,7 @@ from venom_core.demo.job import Job
 from venom_core.demo.run import Run, Update
 from venom_core.demo.scene import Scene
 from venom_core.demo.versions import SECOND, THIRD
+from venom_core.domain.order import UPDATE
 from venom_core.errors import VenomError
 from venom_spore.launcher.layout import Layout
 from venom_spore.launcher.phases import Phase
@@ -42,7 +43,7 @@ class TwoUpdates:
         size = await asyncio.to_thread(self._releases.publish, version)
         run.updates.append(update)
         scene.view.say(f"  release {version} is signed and published: {size:,} bytes", "bold cyan")
-        heard = await scene.broker.broadcast_control("UPDATE_SYSTEM", {"version": version, "target_nodes": []})
+        heard = await scene.broker.broadcast_control(UPDATE, {"version": version, "target_nodes": []})
         scene.view.say(f"  {heard} listeners were told to look for it")
         async with asyncio.timeout(TIMEOUT_S):
             try:

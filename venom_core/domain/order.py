@@ -14,6 +14,8 @@ from venom_core.domain.payload import encode_payload
 from venom_core.domain.seal import Seal
 from venom_core.errors import InvalidTask, SecurityError
 
+UPDATE = "UPDATE_SYSTEM"
+"""Tells Spores that there may be a signed update; no more than a hint."""
 COMMAND = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 ORDER_BYTES_MAX = 65_536
 MESSAGE_BYTES_MAX = 2 * ORDER_BYTES_MAX

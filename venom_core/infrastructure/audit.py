@@ -20,14 +20,19 @@ class AuditLine:
     node: str
 
 
+def told_of(fields: list[bytes]) -> dict[str, str]:
+    """The fields of one entry of the stream, by name."""
+    texts = [item.decode(errors="replace") for item in fields]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
 async def audit_lines(hive: Hive, subject: str | None = None) -> list[AuditLine]:
     """The audit, oldest first; of one task or node, or of all."""
     found: list[AuditLine] = []
     for partition in range(hive.tasks.keyspace.partitions):
         key = hive.tasks.keyspace.key(partition, "audit")
         for stamp, fields in await hive.link.command("XRANGE", key, "-", "+", "COUNT", LINES_MAX):
-            texts = [item.decode(errors="replace") for item in fields]
-            told = dict(zip(texts[::2], texts[1::2], strict=True))
+            told = told_of(fields)
             line = AuditLine(
                 int(stamp.partition(b"-")[0]),
                 told.get("what", ""),

@@ -14,6 +14,7 @@ from typing import Any
 
 from venom_core.audit_chain import AuditChain, Line, older, read_entries
 from venom_core.errors import AuditBroken, StoreError
+from venom_core.infrastructure.audit import told_of
 from venom_core.infrastructure.hive import Hive
 
 log = logging.getLogger("venom.audit")
@@ -79,8 +80,7 @@ def places(path: Path) -> dict[int, str]:
 
 
 def _line(partition: int, stamp: bytes, fields: list[Any]) -> Line:
-    texts = [item.decode(errors="replace") for item in fields]
-    told = dict(zip(texts[::2], texts[1::2], strict=False))
+    told = told_of(fields)
     words = told.get("why", "") or " ".join(f"{name}={told[name]}" for name in ("fence", "verb") if name in told)
     detail = f"{words[:600]} @{partition}:{stamp.decode()}"
     return Line(told.get("what", ""), told.get("task", ""), detail, told.get("node", ""))

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from venom_core.audit_chain import AuditChain, Entry, read_entries, write_head
+from venom_core.audit_chain import AuditChain, Entry, Mark, read_entries, write_head
 from venom_core.clock import Clock
 from venom_core.errors import AuditBroken, StoreError
 from venom_core.infrastructure.task_store import TaskStore
@@ -62,7 +62,7 @@ class AuditPen:
             if head.seq > self._told:
                 for entry in await asyncio.to_thread(_of_updates, Path(self._path)):
                     await self._tasks.audit(entry.event, node, f"{entry.actor}: {entry.detail}", node)
-                    await asyncio.to_thread(_mark, Path(self._path), entry.seq)
+                    await asyncio.to_thread(_mark_of(Path(self._path)).write, entry.seq)
                 await self._tasks.audit(HEAD_SEEN, node, write_head(head), node)
                 self._told = head.seq
         except (AuditBroken, StoreError, OSError) as fault:
@@ -89,20 +89,10 @@ class AuditPen:
 
 def _of_updates(path: Path) -> list[Entry]:
     """The newest lines about updates that nobody was told of yet; blocks for reading the log."""
-    told = _told(path)
+    told = _mark_of(path).read()
     entries = (entry for entry in read_entries(path) if entry is not None and entry.seq > told)
     return [entry for entry in entries if entry.event.startswith(OF_UPDATES)][-FORWARDED_MAX:]
 
 
-def _told(path: Path) -> int:
-    try:
-        text = path.with_name(path.name + TOLD).read_text(encoding="ascii").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
-        return 0
-    return int(text) if text.isdigit() else 0
-
-
-def _mark(path: Path, seq: int) -> None:
-    made = path.with_name(f"{path.name}{TOLD}.new")
-    made.write_text(f"{seq}\n", encoding="ascii")
-    made.replace(path.with_name(path.name + TOLD))
+def _mark_of(path: Path) -> Mark:
+    return Mark(path.with_name(path.name + TOLD))
