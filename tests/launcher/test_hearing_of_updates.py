@@ -142,7 +142,11 @@ async def test_with_a_token_a_hint_that_is_not_signed_is_refused_and_audited(
         await hears(signed)
         await hint(broker)
         await launcher.said("refused an order")
-        assert any(line["what"] == "refused_order" for line in await audit_lines(signed))
+
+        async def audited() -> bool:
+            return any(line["what"] == "refused_order" for line in await audit_lines(signed))
+
+        await until_so(audited)
         assert looks(launcher) == 0
         await hint(signed)
         await until(lambda: looks(launcher) == 1)
