@@ -19,9 +19,10 @@ from venom_core.errors import StoreError
 from venom_core.infrastructure import consumer, hive
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.lease_keeper import LeaseKeeper
+from venom_core.infrastructure.line import Argument
 from venom_core.infrastructure.node_store import Beat, Joined, NodeStore
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.scripts import Argument, Script, ScriptRunner
+from venom_core.infrastructure.scripts import Script, ScriptRunner
 from venom_core.infrastructure.task_records import Batch, Held, Retention, Settlement, TaskGroup
 from venom_core.infrastructure.task_store import TaskStore
 from venom_spore import worker
@@ -98,7 +99,7 @@ class RecordingStore(TaskStore):
 
     def claim_command(
         self, partition: int, epoch: int, number: int, types: Sequence[str], count: int, watched: str
-    ) -> tuple[Argument, ...]:
+    ) -> bytes:
         self._asked_to_claim(partition, epoch, number, count)
         return super().claim_command(partition, epoch, number, types, count, watched)
 

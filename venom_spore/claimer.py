@@ -13,7 +13,6 @@ from typing import Any
 
 from venom_core.errors import LeaseLost, StoreError
 from venom_core.infrastructure.hive import Hive
-from venom_core.infrastructure.scripts import Argument
 from venom_core.infrastructure.task_records import Batch
 from venom_core.infrastructure.task_store import ANY_LANE
 from venom_core.infrastructure.wakeup import WakeLists
@@ -110,7 +109,7 @@ class Claimer:
         the same number and is given the same batch. Raises `LeaseLost`.
         """
         seconds = BLOCK_S if self._wait_ms < 0 else min(BLOCK_S, self._wait_ms / 1000)
-        ahead: tuple[Argument, ...] = ()
+        ahead = b""
         if count and self._tasks.keyspace.partitions == 1:
             watched = self._watched.get(0, "")
             ahead = self._tasks.claim_command(0, epoch, self._number + 1, self._lanes, count, watched)

@@ -83,12 +83,12 @@ async def test_a_script_runs_by_source_then_by_digest(link: RedisLink, settings:
     key = f"{{{settings.hive_namespace}:0}}:wake"
     digest = "be89b5b8eaf83a9fa8b4c2f5d0a9a3ec9a4f1a2d"
     with pytest.raises(NoScriptError):
-        await link.evalsha(digest, [key], [1])
+        await link.command("EVALSHA", digest, 1, key, 1)
     source = "return {KEYS[1], ARGV[1], #ARGV}"
     reply = await link.evaluate(source, [key], [b"x" * 10_000, *range(1000)])
     assert reply == [key.encode(), b"x" * 10_000, 1001]
     loaded = await link.command("SCRIPT", "LOAD", source)
-    assert await link.evalsha(loaded.decode(), [key], ["a"]) == [key.encode(), b"a", 1]
+    assert await link.command("EVALSHA", loaded, 1, key, "a") == [key.encode(), b"a", 1]
 
 
 async def test_an_error_of_a_script_is_not_the_stores_fault_and_spoils_no_connection(link: RedisLink) -> None:

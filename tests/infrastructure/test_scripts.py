@@ -6,8 +6,9 @@ import pytest
 
 from venom_core.infrastructure import scripts
 from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.line import Argument
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.scripts import Script, ScriptRunner, load
+from venom_core.infrastructure.scripts import HEAD_BYTES_MAX, HEADS_MAX, Script, ScriptRunner, load
 
 ALL = [value for value in vars(scripts).values() if isinstance(value, Script)]
 
@@ -47,3 +48,46 @@ async def test_keys_and_arguments_are_sent_in_the_order_of_the_header(link: Redi
     ]
     plain = Script("probe", "return {KEYS, ARGV}", "1" * 40, (), ("a",), typed=False)
     assert await runner.run(plain, 0, ["x"]) == [[], [b"x"]]
+
+
+PROBE = Script("probe", "return {KEYS, ARGV}", "2" * 40, ("task",), (), typed=True)
+
+
+async def test_what_is_packed_once_leaves_each_call_its_own_arguments(link: RedisLink) -> None:
+    runner = ScriptRunner(link, Keyspace("hive", 2))
+    calls: list[list[Argument]] = [["x", b"\r\n\x00", 7, 0.5], [], ["y"] * 600]
+    for partition, types in ((0, ["t"]), (1, ["t"]), (0, ["u", "t"]), (0, []), (0, ["t"])):
+        for args in calls:
+            told = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+            assert await runner.run(PROBE, partition, args, types=types) == [
+                runner.keys(PROBE, partition, types),
+                [b"%d" % len(types), *(name.encode() for name in types), *told],
+            ]
+
+
+async def test_only_so_much_is_kept_packed(link: RedisLink) -> None:
+    runner = ScriptRunner(link, Keyspace("hive", 1))
+    many = [f"type{number}" for number in range(HEAD_BYTES_MAX // 50)]
+    assert runner.command(PROBE, 0, [], types=many) == runner.command(PROBE, 0, [], types=many)
+    assert not runner._heads
+    first = runner.command(PROBE, 0, [1], types=["t0"])
+    for number in range(HEADS_MAX):
+        runner.command(PROBE, 0, [1], types=[f"t{number}"])
+        assert len(runner._heads) <= HEADS_MAX
+    runner.command(PROBE, 0, [1], types=["one more"])
+    assert len(runner._heads) == 1
+    assert runner.command(PROBE, 0, [1], types=["t0"]) == first
+
+
+async def test_a_script_that_tells_others_answers_the_same(link: RedisLink) -> None:
+    runner = ScriptRunner(link, Keyspace("hive", 1))
+    source = "redis.call('PUBLISH', ARGV[1], 'news') return 'told'"
+    teller = Script(
+        "probe", source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), (), (), False, True
+    )
+    heard = link.listen("news-of-tests")
+    assert await anext(heard) is None
+    for _ in range(2):  # by its source, then by its digest
+        assert await runner.run(teller, 0, ["news-of-tests"]) == b"told"
+        assert await anext(heard) == b"news"
+    await heard.aclose()  # type: ignore[attr-defined]  # it is a generator

@@ -1,6 +1,6 @@
 """Kill at every change of a file, and again at every change of the recovery; let a full or read-only disk refuse each.
 
-    python -m tests.launcher.kill_points [--long] [name of a scenario …]
+    python -m tests.launcher.kill_points [--long [--again N]] [name of a scenario …]
 
 It runs the real state machine in forked copies of this process; only the workers are left out, their verdict is given.
 After each death `current` must lead to a complete release, and after the recovery the state must say the same.
@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -157,14 +157,18 @@ def is_in_order(home: Path, *, ends: dict[str, Phase]) -> list[str]:
 # --------------------------------------------------------------------------------------------------------- running
 
 
-def run(scenario: Scenario, place: Path, *, long: bool, sample: int = 1) -> Tally:
-    """All cases of a scenario in folders below `place`; not `long`: every `sample`-th, with one death in recovery."""
+def run(scenario: Scenario, place: Path, *, long: bool, sample: int = 1, again: int = 1) -> Tally:
+    """All cases of a scenario in folders below `place`; not `long`: every `sample`-th, with two deaths in recovery.
+
+    `long` with `again`: of each recovery every so manieth moment, beginning at another with each first death.
+    """
     before, tally = place / "before", Tally()
     scenario.prepare(before)
     tally.points = count_points(scenario, before, place / "counting")
     step = 1 if long else sample
     for at in range(1, tally.points + 1, step):
-        _die_at(scenario, before, place, at, tally, long=long)
+        deaths = range(1 + at % again, POINTS_MAX, again) if long else (2, 7)
+        _die_at(scenario, before, place, at, tally, deaths)
     for error in (errno.ENOSPC, errno.EROFS):
         for lasting in (False, True):
             for at in range(1, tally.points + 1, step):
@@ -183,12 +187,12 @@ def count_points(scenario: Scenario, before: Path, home: Path) -> int:
     return fault.count
 
 
-def _die_at(scenario: Scenario, before: Path, place: Path, at: int, tally: Tally, *, long: bool) -> None:
+def _die_at(scenario: Scenario, before: Path, place: Path, at: int, tally: Tally, deaths: Iterable[int]) -> None:
     dead, home = place / "dead", place / "home"
     _copy(before, dead)
     in_child(lambda: _with(Fault(at, kill=True), scenario.act, dead))
     _note(tally, f"{scenario.name} killed at {at}", is_sound(dead))
-    for again in _deaths(long):
+    for again in (0, *deaths):
         _copy(dead, home)
         fault = Fault(again, kill=True)
         code = in_child(lambda fault=fault: _with(fault, scenario.recover, home))  # type: ignore[misc]  # binds now
@@ -200,12 +204,6 @@ def _die_at(scenario: Scenario, before: Path, place: Path, at: int, tally: Tally
         _note(tally, name, wrong + scenario.check(home))
         if again and code != KILLED:
             return
-
-
-def _deaths(long: bool) -> Iterator[int]:
-    """Moments of a recovery: none, and then each until it has no more."""
-    yield 0
-    yield from range(1, POINTS_MAX) if long else (2, 7)
 
 
 def _refuse_at(scenario: Scenario, before: Path, place: Path, fault: Fault, tally: Tally) -> None:
@@ -330,6 +328,7 @@ def main(scenarios: Sequence[Scenario] = SCENARIOS) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.launcher.kill_points")
     parser.add_argument("--long", action="store_true", help="every moment, and every moment of each recovery")
     parser.add_argument("--sample", type=int, default=9, help="without --long: each how manieth moment (default: 9)")
+    parser.add_argument("--again", type=int, default=1, help="with --long: each how manieth moment of a recovery")
     parser.add_argument("names", nargs="*", help="of scenarios (default: all)")
     parsed = parser.parse_args()
     wrong = cases = 0
@@ -337,7 +336,7 @@ def main(scenarios: Sequence[Scenario] = SCENARIOS) -> int:
         if parsed.names and scenario.name not in parsed.names:
             continue
         with tempfile.TemporaryDirectory() as place:
-            tally = run(scenario, Path(place), long=parsed.long, sample=parsed.sample)
+            tally = run(scenario, Path(place), long=parsed.long, sample=parsed.sample, again=parsed.again)
         sys.stdout.write(f"{scenario.name}: {tally.points} moments, {tally.cases} cases, {len(tally.wrong)} wrong\n")
         sys.stdout.writelines(f"  {line}\n" for line in tally.wrong[:20])
         wrong, cases = wrong + len(tally.wrong), cases + tally.cases

@@ -1,6 +1,6 @@
 """Kill a look at every change of a file that it makes, and the next look too; let a full or read-only disk refuse each.
 
-    python -m tests.updater.kill_points [--long] [--sample N]
+    python -m tests.updater.kill_points [--long [--again N]] [--sample N]
 
 The rules are those of `tests.launcher.kill_points`: `current` always leads to a complete release, and after the next
 look and the next start of a launcher the state is at rest and nothing half-made is left.

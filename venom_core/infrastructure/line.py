@@ -8,11 +8,12 @@ protocol of our own, because the streams and timers that redis-py holds for each
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hiredis
@@ -24,6 +25,7 @@ from redis.exceptions import TimeoutError as TooLate
 from venom_core.infrastructure.redis_errors import translate
 
 Argument = str | bytes | int | float
+Command = tuple[Argument, ...] | bytes  # the latter packed, by a `Head`
 CONNECT_S = 5.0
 _NOT_YET: Any = object()
 _SILENT = "Timeout reading from the server"
@@ -32,7 +34,27 @@ _CLOSED = "Connection closed by the server"
 _DEMOTED = ("READONLY", "UNBLOCKED")
 # On, and for no time at all.
 _NO_LINGERING = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
-_packed: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its stub knows one argument only
+_pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]  # its stub knows one argument only
+
+
+class Head:
+    """The first arguments of a command that is sent often, packed once for all calls."""
+
+    def __init__(self, *args: Argument) -> None:
+        self._count, self._packed = len(args), _arguments(args)
+
+    def __len__(self) -> int:
+        """Bytes that it takes."""
+        return len(self._packed)
+
+    def with_rest(self, args: Sequence[Argument]) -> bytes:
+        """The whole command, as `Line.ask` takes it."""
+        return b"*%d\r\n%b%b" % (self._count + len(args), self._packed, _arguments(args) if args else b"")
+
+
+def _arguments(args: Sequence[Argument]) -> bytes:
+    packed = _pack(tuple(args))
+    return packed[packed.index(b"\n") + 1 :]
 
 
 def _error(said: str) -> ResponseError:
@@ -169,7 +191,7 @@ class Line:
         self._opening: asyncio.Timeout | None = None
         self._drops = 0
 
-    async def ask(self, timeout_s: float, *commands: tuple[Argument, ...], exclusive: bool = False) -> list[Any]:
+    async def ask(self, timeout_s: float, *commands: Command, exclusive: bool = False) -> list[Any]:
         """Send commands at once, to be run one after the other; their replies. Each reply has `timeout_s` seconds.
 
         An `exclusive` call that is cancelled closes the line, so that the server forgets what it was blocked on;
@@ -180,7 +202,7 @@ class Line:
             StoreRefused: the server said no.
             redis.exceptions.ResponseError: a command is wrong, or a script raised.
         """
-        packed = b"".join(map(_packed, commands))
+        packed = b"".join([each if isinstance(each, bytes) else _pack(each) for each in commands])
         made: list[asyncio.Future[Any]] = []
         try:
             wire = self.wire
@@ -190,7 +212,7 @@ class Line:
                 if exclusive and self._drops != drops:
                     raise Lost(_CLOSED)
             made = wire.send(packed, len(commands), timeout_s)
-            return [await future for future in made] if len(made) == 1 else await _all(made)
+            return [await made[0]] if len(made) == 1 else await _all(made)
         except asyncio.CancelledError:
             for future in made:
                 future.cancel()
@@ -207,7 +229,7 @@ class Line:
         try:
             wire = await self.open(timeout_s)
             wire.heard, wire.on_lost = lambda push: heard(push[2]), on_lost
-            (standing,) = wire.send(_packed(("SUBSCRIBE", channel)), 1, timeout_s)
+            (standing,) = wire.send(_pack(("SUBSCRIBE", channel)), 1, timeout_s)
             await standing
         except RedisError as error:
             raise self._judge(error) from error
@@ -276,8 +298,10 @@ class Line:
 
 
 async def _all(made: list[asyncio.Future[Any]]) -> list[Any]:
-    """Every reply, or the first error after the last one came."""
-    replies = await asyncio.gather(*made, return_exceptions=True)
-    if fault := next((reply for reply in replies if isinstance(reply, BaseException)), None):
+    """Every reply, or the first error after the last one came. They come in this order, so one waits for the last."""
+    with contextlib.suppress(RedisError):
+        await made[-1]
+    faults = [future.exception() for future in made]
+    if fault := next(filter(None, faults), None):
         raise fault
-    return replies
+    return [future.result() for future in made]

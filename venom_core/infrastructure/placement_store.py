@@ -13,8 +13,9 @@ from venom_core.domain.placement import Requirements
 from venom_core.errors import InvalidTask
 from venom_core.infrastructure import scripts
 from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.line import Argument
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.scripts import Argument, ScriptRunner
+from venom_core.infrastructure.scripts import ScriptRunner
 
 LANES_PER_CALL_MAX = 500
 RECALL_STEP = 200

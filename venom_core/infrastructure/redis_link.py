@@ -20,7 +20,7 @@ from redis.asyncio.client import PubSub
 from venom_core.config import Settings
 from venom_core.errors import StoreRefused, StoreUnavailable
 from venom_core.event_loop import end_tasks
-from venom_core.infrastructure.line import Argument, Line
+from venom_core.infrastructure.line import Argument, Command, Line
 from venom_core.infrastructure.redis_address import parse_address
 from venom_core.infrastructure.redis_errors import foreign_errors, translate
 from venom_core.infrastructure.redis_pools import Pools
@@ -41,7 +41,7 @@ UNREAD_MAX = 10_000
 class RedisLink:
     """The connections of one process to one store, used from one event loop.
 
-    `command`, `evalsha` and `evaluate` are the fast way, for any number of coroutines at once: they share one line,
+    `command`, `ask` and `evaluate` are the fast way, for any number of coroutines at once: they share one line,
     on which nobody waits for another's reply.
     """
 
@@ -129,12 +129,8 @@ class RedisLink:
         """
         return self._pools.sync_client(timeout_s, on_connect)
 
-    async def evalsha(self, sha: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Any:
-        """Run a script by its digest; redis-py's NoScriptError says that the server has to be told the source."""
-        return await self.command("EVALSHA", sha, len(keys), *keys, *args)
-
     async def evaluate(self, source: str, keys: Sequence[bytes | str], args: Sequence[Argument]) -> Any:
-        """Run a script by its source; the server remembers it for `evalsha`."""
+        """Run a script by its source; the server remembers it for EVALSHA."""
         return await self.command("EVAL", source, len(keys), *keys, *args)
 
     async def command(self, *args: Argument) -> Any:
@@ -145,8 +141,12 @@ class RedisLink:
             StoreRefused: the server said no.
             redis.exceptions.ResponseError: the command is wrong, or the script raised.
         """
+        return (await self.ask(args))[0]
+
+    async def ask(self, *commands: Command) -> list[Any]:
+        """The same with several commands in one write, which are run one after the other; their replies."""
         self._require_open()
-        return (await self._common.ask(self._timeout_s, args))[0]
+        return await self._common.ask(self._timeout_s, *commands)
 
     async def check(self, within_s: float = CHECK_S) -> None:
         """Give all lines up if nothing is answered within some seconds, while somebody knows that the server is there.

@@ -10,8 +10,9 @@ from venom_core.errors import UnknownTask
 from venom_core.infrastructure import scripts
 from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.line import Argument
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.scripts import Argument, ScriptRunner
+from venom_core.infrastructure.scripts import ScriptRunner
 
 # A count outlives its record, so that whoever finds the record finds the count.
 COUNT_LONGER_MS = 60_000

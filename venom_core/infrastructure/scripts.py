@@ -3,7 +3,8 @@
 A header is read once at import and becomes the script's prelude: `-- keys: task run` gives the Lua
 locals TASK and RUN, `-- args: epoch` gives `epoch`, `-- uses: now` pastes lib/now.lua. So the order
 of keys and arguments is written in exactly one place, and the Python door passes them by name. What only
-adds to the store says `-- memory: refused when full`; everything else runs on a full server too.
+adds to the store says `-- memory: refused when full`; everything else runs on a full server too. What `-- tells: others
+first` is for says `ScriptRunner`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.line import Argument, Head
 from venom_core.infrastructure.redis_link import RedisLink
 
 _ROOT = files("venom_core.infrastructure") / "lua"
-_HEADER = re.compile(r"^-- (keys|types|args|uses|extra|memory): (.*)$", re.MULTILINE)
+_HEADER = re.compile(r"^-- (keys|types|args|uses|extra|memory|tells): (.*)$", re.MULTILINE)
 # A full server must go on renewing leases and settling, or it would never become emptier.
 _GOES_ON_WHEN_FULL = "#!lua flags=allow-oom"
 _TYPES_PRELUDE = """
@@ -32,7 +34,8 @@ local function later_of(i) return KEYS[FIXED + 3 * i - 1] end
 local function wake_of(i) return KEYS[FIXED + 3 * i] end
 """
 
-Argument = str | bytes | int | float
+HEADS_MAX, HEAD_BYTES_MAX = 256, 16 * 1024
+_PING = ("PING",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Script:
     keys: tuple[str, ...]
     args: tuple[str, ...]
     typed: bool
+    tells: bool = False
 
 
 def load(name: str) -> Script:
@@ -61,15 +65,21 @@ def load(name: str) -> Script:
     lines += [(_ROOT / "lib" / f"{part}.lua").read_text() for part in header.get("uses", "").split()]
     first = [] if header.get("memory") == "refused when full" else [_GOES_ON_WHEN_FULL]
     source = "\n".join([*first, *lines, body])
-    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest(), keys, args, typed)
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, source, sha, keys, args, typed, "tells" in header)
 
 
 class ScriptRunner:
-    """Runs scripts over a link; after SCRIPT FLUSH or a restart it sends the source again."""
+    """Runs scripts over a link; after SCRIPT FLUSH or a restart it sends the source again.
+
+    A server writes first to whom it answered last. So a script that tells others is sent behind a PING: its own
+    reply is in line from then on, and those who wait for the news have it one system call earlier.
+    """
 
     def __init__(self, link: RedisLink, keyspace: Keyspace) -> None:
         self._link = link
         self.keyspace = keyspace
+        self._heads: dict[tuple[str, int, tuple[str, ...]], Head] = {}
 
     def keys(
         self, script: Script, partition: int, types: Sequence[str] = (), extra: Sequence[bytes] = ()
@@ -91,12 +101,37 @@ class ScriptRunner:
         extra: Sequence[bytes] = (),
     ) -> Any:
         """Send a script; `args` are its named arguments followed by the rest."""
-        keys = self.keys(script, partition, types, extra)
-        values: list[Argument] = [len(types), *types, *args] if script.typed else list(args)
+        command = self.command(script, partition, args, types=types, extra=extra)
         try:
-            return await self._link.evalsha(script.sha, keys, values)
+            return (await (self._link.ask(_PING, command) if script.tells else self._link.ask(command)))[-1]
         except NoScriptError:
-            return await self._link.evaluate(script.source, keys, values)
+            keys = self.keys(script, partition, types, extra)
+            return await self._link.evaluate(script.source, keys, [*_told(script, types), *args])
+
+    def command(
+        self,
+        script: Script,
+        partition: int,
+        args: Sequence[Argument],
+        *,
+        types: Sequence[str] = (),
+        extra: Sequence[bytes] = (),
+    ) -> bytes:
+        """A call, packed. Keys and types are the same in most calls of a script, and are packed once."""
+        known = (script.name, partition, tuple(types))
+        head = self._heads.get(known) if not extra else None
+        if head is None:
+            keys = self.keys(script, partition, types, extra)
+            head = Head("EVALSHA", script.sha, len(keys), *keys, *_told(script, types))
+            if not extra and len(head) <= HEAD_BYTES_MAX:
+                if len(self._heads) == HEADS_MAX:
+                    self._heads.clear()
+                self._heads[known] = head
+        return head.with_rest(args)
+
+
+def _told(script: Script, types: Sequence[str]) -> tuple[Argument, ...]:
+    return (len(types), *types) if script.typed else ()
 
 
 ENQUEUE, CLAIM, SETTLE, TAKE_BACK = load("enqueue"), load("claim"), load("settle"), load("take_back")

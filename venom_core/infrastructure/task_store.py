@@ -13,8 +13,9 @@ from venom_core.domain.lane import claimed_by_type, home_lane
 from venom_core.errors import LeaseLate, LeaseLost, QueueFull
 from venom_core.infrastructure import scripts
 from venom_core.infrastructure.keys import Keyspace
+from venom_core.infrastructure.line import Argument
 from venom_core.infrastructure.redis_link import RedisLink
-from venom_core.infrastructure.scripts import Argument, ScriptRunner
+from venom_core.infrastructure.scripts import ScriptRunner
 from venom_core.infrastructure.task_records import Batch, Held, Lease, Retention, Seen, Settlement, TaskGroup
 
 TASKS_PER_CALL_MAX = 500
@@ -88,11 +89,10 @@ class TaskStore:
 
     def claim_command(
         self, partition: int, epoch: int, number: int, types: Sequence[str], count: int, watched: str
-    ) -> tuple[Argument, ...]:
+    ) -> bytes:
         """The same claim as a command to be sent behind one that blocks; it leaves a token wherever work remains."""
-        keys = self._runner.keys(scripts.CLAIM, partition, types)
-        args: list[Argument] = [len(types), *types, epoch, number, count, ANY_LANE, watched, self._guard]
-        return ("EVALSHA", scripts.CLAIM.sha, len(keys), *keys, *args)
+        args: list[Argument] = [epoch, number, count, ANY_LANE, watched, self._guard]
+        return self._runner.command(scripts.CLAIM, partition, args, types=types)
 
     @staticmethod
     def read_claim(partition: int, epoch: int, number: int, reply: Any) -> Batch:

@@ -10,7 +10,8 @@ from typing import Any
 from redis.exceptions import NoScriptError
 
 from venom_core.errors import StoreUnavailable
-from venom_core.infrastructure.redis_link import Argument, RedisLink
+from venom_core.infrastructure.line import Command
+from venom_core.infrastructure.redis_link import RedisLink
 
 BLOCK_S_MAX = 10.0
 MARGIN_S = 5.0
@@ -35,7 +36,7 @@ class WakeLists:
         return popped[0] if popped else None
 
     async def pop_and(
-        self, keys: Sequence[bytes], seconds: float, command: tuple[Argument, ...] = ()
+        self, keys: Sequence[bytes], seconds: float, command: Command = ()
     ) -> tuple[bytes | None, Any] | None:
         """Like `pop`; the server runs a script the moment it wakes this one, or when the time is over: (list, reply).
 
@@ -43,7 +44,7 @@ class WakeLists:
         (any more) has taken the token all the same: (None, None). None if it was given up.
         """
         block_s = min(math.ceil(seconds * 1000) / 1000, BLOCK_S_MAX)
-        commands: list[tuple[Argument, ...]] = [("BLPOP", *keys, block_s)]
+        commands: list[Command] = [("BLPOP", *keys, block_s)]
         if command:
             commands.append(command)
         async with self._one_at_a_time:

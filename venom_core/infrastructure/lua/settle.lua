@@ -7,6 +7,7 @@
 --       (data = delay ms), back (data unused) or crash (data = record for the case of quarantine)
 -- reply: {now, "refused,indexes,from,0", "indexes that somebody wants cancelled, left as they are"}
 -- uses: now scores wake lanes tries forgetting ending back joining close
+-- tells: others first
 local now = now_ms()
 local replay = redis.call('HGET', LAST, 's' .. epoch)
 local before, refusals, wishes = string.match(replay or '', '^(%d+)|([^|]*)|(.*)$')
