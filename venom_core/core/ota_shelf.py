@@ -79,6 +79,7 @@ class Shelf:
             requirements=needs.requirements if needs else None,
             wheelhouse=needs.wheelhouse if needs else None,
             embed_wheels=needs.embed_wheels if needs else False,
+            home=self._home,
         )
         path = self.folder / built.package.name
         if path.exists() and path.read_bytes() != built.data:

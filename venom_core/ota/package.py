@@ -69,6 +69,7 @@ def build_package(
     requirements: Path | None = None,
     wheelhouse: Path | None = None,
     embed_wheels: bool = False,
+    home: Path | None = None,
     limits: Limits | None = None,
 ) -> Built:
     """The package of these files and folders, each under `app/` by its name: same input, same bytes.
@@ -76,11 +77,12 @@ def build_package(
     `requirements`: a file of pinned and hashed lines. Their wheels must lie in the folder `wheelhouse`
     (`wheelhouse.fetch_wheels` puts them there) and become the package's lock; the manifest's own `lock` is replaced.
     With `embed_wheels` they go into the package, for nodes that reach nothing else; else `package.wheels` names them.
-    What is built has been read back as a node would. Raises `UpdateRefused`.
+    Nothing of `home` (HIVE_OTA_HOME) enters it, and no private key. What is built has been read back as a node would.
+    Raises `UpdateRefused`.
     """
     bounds = limits or Limits()
     check_manifest(manifest)
-    sources = collect_sources(source_paths, bounds)
+    sources = collect_sources(source_paths, bounds, home)
     if not sources.files:
         raise UpdateRefused(Code.BAD_METADATA, "the sources hold no file; name the files and folders to release")
     files = dict(sources.files)

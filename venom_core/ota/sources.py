@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from venom_core.ota.durable import local_faults
+from venom_core.ota.kept_back import check_content, check_place, is_kept_back
 from venom_core.ota.layout import APP
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.zip_names import check_names
@@ -29,17 +30,19 @@ class Sources:
     bytes: int = 0
 
 
-def collect_sources(paths: Sequence[Path], limits: Limits) -> Sources:
+def collect_sources(paths: Sequence[Path], limits: Limits, home: Path | None = None) -> Sources:
     """The files and folders, each under `app/` by its own name.
 
-    Left out are `LEFT_OUT` and compiled Python. Raises `UpdateRefused` ZIP_TYPE for a link or device, ZIP_DUPLICATE
-    for two of one name, ZIP_PATH for a name that not every system keeps, TOO_BIG, LOCAL_FAULT.
+    Left out are `LEFT_OUT`, compiled Python, and below a source the folders of ours; `home` is HIVE_OTA_HOME. Raises
+    `UpdateRefused` PRIVATE for a private key, or a source in a folder of ours; ZIP_TYPE for a link or device,
+    ZIP_DUPLICATE for two of one name, ZIP_PATH for a name that not every system keeps, TOO_BIG, LOCAL_FAULT.
     """
     found = Sources()
     with local_faults("reading the sources"):
         for given in paths:
             path = given.absolute()
-            for file in _walk(path, limits):
+            check_place(given, home)
+            for file in _walk(path, limits, home):
                 below = file.relative_to(path).as_posix()
                 name = f"{APP}/{_own_name(path)}" + (f"/{below}" if file != path else "")
                 _add(found, name, file, limits)
@@ -52,7 +55,7 @@ def _own_name(path: Path) -> str:
     return path.name if path.name not in {"", ".."} else path.resolve().name
 
 
-def _walk(path: Path, limits: Limits) -> Iterator[Path]:
+def _walk(path: Path, limits: Limits, home: Path | None) -> Iterator[Path]:
     """All plain files at or below; folders are opened one after the other, so that no depth breaks the stack."""
     waiting = [path]
     while waiting:
@@ -61,7 +64,7 @@ def _walk(path: Path, limits: Limits) -> Iterator[Path]:
         here = waiting.pop()
         mode = here.lstat().st_mode
         if stat.S_ISDIR(mode):
-            waiting += [child for child in sorted(here.iterdir()) if not _left_out(child.name)]
+            waiting += [child for child in sorted(here.iterdir()) if not _left_out(child, home)]
         elif stat.S_ISREG(mode):
             yield here
         else:
@@ -69,8 +72,9 @@ def _walk(path: Path, limits: Limits) -> Iterator[Path]:
             raise UpdateRefused(Code.ZIP_TYPE, f"{here} is {kind}; a package holds plain files only")
 
 
-def _left_out(name: str) -> bool:
-    return name in LEFT_OUT or name.endswith(LEFT_OUT_ENDS)
+def _left_out(child: Path, home: Path | None) -> bool:
+    name = child.name
+    return name in LEFT_OUT or name.endswith(LEFT_OUT_ENDS) or is_kept_back(child, home)
 
 
 def _add(found: Sources, name: str, file: Path, limits: Limits) -> None:
@@ -81,6 +85,7 @@ def _add(found: Sources, name: str, file: Path, limits: Limits) -> None:
     found.bytes += len(content)
     if len(content) > limits.file_bytes or found.bytes > limits.unpacked_bytes or len(found.files) >= limits.files:
         raise _too_big(limits)
+    check_content(file, content)
     found.files[name] = content
     if file.stat().st_mode & 0o100:
         found.programs.add(name)
