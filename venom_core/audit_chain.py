@@ -16,12 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from venom_core.clock import Clock, to_utc
 from venom_core.errors import AuditBroken
@@ -36,7 +37,11 @@ NAME_BYTES_MAX = 1024
 LINE_BYTES_MAX = 16_384
 ROTATE_BYTES = 64 * 1024 * 1024
 PARTS_MAX = 16
+COPIED = re.compile(r" @(\d{1,6}):(\d{1,20}-\d{1,20})$")
+"""How the words of a line end that a Nexus copied from the hive: the part of the store, and the place in it."""
 TORN, CUT = "torn", "cut"
+OWNER = ".owner"
+"""What the file beside a log is called that names who keeps it, and is locked while he runs."""
 _FILE_MODE = 0o600
 
 
@@ -89,6 +94,7 @@ class AuditChain:
     def __init__(self, path: Path, node: str, clock: Clock | None = None) -> None:
         self.path, self.node = path, node
         self._clock = clock or Clock()
+        self._is_mine = False
 
     @property
     def head_file(self) -> Path:
@@ -131,7 +137,50 @@ class AuditChain:
             part.unlink()
 
     @contextmanager
+    def claim(self, *, alone: bool = False) -> Iterator[None]:
+        """For the length of a block this log is that of `node`; blocks for the disk.
+
+        Other processes of the same node may write into it too; nobody else may if `alone`, as a Nexus is, in whose log
+        the lines of all nodes stand. Raises `AuditBroken` if it is another's, or OSError.
+        """
+        with self.path.with_name(f"{self.path.name}{OWNER}").open("a+", encoding="utf-8") as file:
+            with self._lock():
+                self._take(file, alone=alone)
+            self._is_mine = True
+            try:
+                yield
+            finally:
+                self._is_mine = False
+
+    def _take(self, file: TextIO, *, alone: bool) -> None:
+        if _locked(file, shared=False):
+            file.truncate(0)
+            file.write(self.node)
+            file.flush()
+            if not alone:
+                _locked(file, shared=True)
+        elif alone or _owner(file) != self.node or not _locked(file, shared=True):
+            raise self._of_another(file)
+
+    def _of_another(self, file: TextIO) -> AuditBroken:
+        owner = _owner(file) or "another process"
+        return AuditBroken(f"{self.path} is the audit of {owner}, which runs; give this process a file of its own")
+
+    @contextmanager
     def _alone(self) -> Iterator[None]:
+        """One writer at a time, and none in the log of somebody who writes it alone."""
+        with self._lock():
+            owned = self.path.with_name(f"{self.path.name}{OWNER}")
+            if not self._is_mine and owned.exists():
+                with owned.open("r", encoding="utf-8") as file:
+                    if not _locked(file, shared=True):
+                        raise self._of_another(file)
+                    yield
+            else:
+                yield
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
         """One writer at a time; the kernel lets go when the file is closed."""
         with self.path.with_name(f"{self.path.name}.lock").open("a") as lock:
             if sys.platform != "win32":
@@ -198,6 +247,21 @@ class Mark:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _locked(file: TextIO, *, shared: bool) -> bool:
+    """Take the lock that goes with an open file, if it is free; the kernel lets go when the file is closed."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _owner(file: TextIO) -> str:
+    file.seek(0)
+    return file.read(NAME_BYTES_MAX)
 
 
 def older(path: Path) -> list[Path]:

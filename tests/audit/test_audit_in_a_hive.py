@@ -14,6 +14,7 @@ from venom_core.audit_chain import AuditChain, read_entries, verify
 from venom_core.cli import main
 from venom_core.clock import ManualClock
 from venom_core.config import Settings
+from venom_core.errors import AuditBroken
 from venom_core.event_loop import end_tasks
 from venom_core.infrastructure import audit_follower, audit_pen
 from venom_core.infrastructure.audit import audit_lines
@@ -260,6 +261,82 @@ async def test_what_updater_and_launcher_did_stands_in_the_chain_of_the_nexus_to
     (tmp_path / "node.jsonl.told").write_bytes(b"\xff")
     await AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).tell_head("n1")
     assert await AuditFollower(broker.hive, tmp_path / "nexus.jsonl", "nexus-1").look() == 4
+
+
+async def test_what_came_from_the_hive_is_never_told_to_it_again(broker: MessageBroker, tmp_path: Path) -> None:
+    """One file for a Nexus and a Spore fed itself without end: told, copied, told again, each time longer."""
+    chain = _chain(tmp_path / "one.jsonl", 1)
+    chain.append("release_rolling_back", "launcher", "2.0-abc: it never joined")
+    lines = []
+    for _ in range(4):
+        await AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).tell_head("n1")
+        await AuditFollower(broker.hive, chain.path, "nexus-1").look()
+        lines.append([event for event in events(chain.path) if event != "audit_head"])
+    assert lines == [["refused_order", "release_rolling_back", "release_rolling_back"]] * 4
+
+
+async def test_a_node_tells_of_its_own_lines_only(broker: MessageBroker, tmp_path: Path) -> None:
+    chain = _chain(tmp_path / "node.jsonl", 1)
+    AuditChain(chain.path, "another").append("release_committed", "launcher", "1.0-abc")
+    chain.append("release_committed", "launcher", "2.0-abc")
+    await AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).tell_head("n1")
+    told = [line.why for line in await audit_lines(broker.hive) if line.what == "release_committed"]
+    assert told == ["launcher: 2.0-abc"]
+
+
+async def test_the_file_of_a_nexus_takes_no_line_of_another_process(
+    broker: MessageBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(audit_follower, "EVERY_S", 0.01)
+    path = tmp_path / "nexus.jsonl"
+    await broker.hive.tasks.audit("refused_envelope", "t", "why", "n1")
+    following = asyncio.create_task(AuditFollower(broker.hive, path, "nexus-1").run())
+    await until_event(path, "refused_envelope")
+    with pytest.raises(AuditBroken, match="the audit of nexus-1, which runs; give this process a file of its own"):
+        AuditChain(path, "n1").append("refused_order")
+    pen = AuditPen(broker.hive.tasks, str(path), ManualClock())
+    await pen.keep_telling("n1")  # says it, and keeps no file
+    await pen.write("refused_order", "n1", "forged", "n1")
+    assert caplog.text.count("give this process a file of its own") == 1
+    second = asyncio.create_task(AuditFollower(broker.hive, path, "nexus-2").run())
+
+    async def said() -> bool:
+        return caplog.text.count("give this process a file of its own") == 2
+
+    await until_so(said)
+    await end_tasks(following)
+    await broker.hive.tasks.audit("refused_envelope", "t2", "why", "n1")
+
+    async def taken_over() -> bool:
+        return len(events(path)) == 3
+
+    await until_so(taken_over)
+    await end_tasks(second)
+    assert events(path).count("refused_envelope") == 2
+    assert verify(path).seq == 3
+
+
+async def test_two_spores_do_not_keep_one_file(
+    broker: MessageBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(audit_pen, "TELL_EVERY_S", 0.01)
+    chain = _chain(tmp_path / "node.jsonl", 1)
+    first = asyncio.create_task(AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).keep_telling("n1"))
+
+    async def told() -> bool:
+        return any(line.what == "audit_head" for line in await audit_lines(broker.hive))
+
+    await until_so(told)
+    await AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).keep_telling("n2")
+    assert "the audit of n1, which runs; give this process a file of its own" in caplog.text
+    chain.append("update_staged", "updater")  # what else runs for this node still writes
+    again = asyncio.create_task(AuditPen(broker.hive.tasks, str(chain.path), ManualClock()).keep_telling("n1"))
+    await until_so(told)
+    await end_tasks(first, again)
+    assert caplog.text.count("no audit is kept here") == 1
+    with chain.claim(alone=True):
+        chain.append("refused_order")
+    assert verify(chain.path).seq == 3
 
 
 def test_the_command_says_what_is_missing(tmp_path: Path) -> None:

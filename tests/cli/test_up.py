@@ -93,6 +93,21 @@ async def test_a_hive_comes_with_one_command_and_ends_with_ctrl_c(short_dir: Pat
         assert find_server(data) is None
 
 
+async def test_a_nexus_and_its_spores_keep_an_audit_each(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They shared the file that HIVE_AUDIT_FILE names, and told one another of its lines without end."""
+    named = short_dir / "audit.jsonl"
+    monkeypatch.setenv("HIVE_AUDIT_FILE", str(named))
+    with household(short_dir / "data") as hive:
+        await hive.up()
+        kept = {"spore-nexus": named, "spore-1": short_dir / "audit-spore-1.jsonl"}
+        for name, path in kept.items():
+            owner = path.with_name(f"{path.name}.owner")
+            await until(lambda owner=owner, name=name: owner.exists() and owner.read_text() == name)  # type: ignore[misc]  # a default binds it now
+        hive.interrupt()
+        assert await hive.ended() == 0
+        assert "Traceback" not in hive.text
+
+
 async def test_a_second_ctrl_c_does_not_wait_for_what_runs(short_dir: Path) -> None:
     data = short_dir / "data"
     with household(data) as hive:

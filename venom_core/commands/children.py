@@ -36,6 +36,7 @@ class Child:
 
     name: str
     command: tuple[str, ...]
+    environment: Mapping[str, str]
     process: asyncio.subprocess.Process
     started_s: float
     lines: list[str] = field(default_factory=list)
@@ -62,10 +63,10 @@ class Children:
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self.living: dict[str, Child] = {}
 
-    async def start(self, name: str, module: str, *arguments: str) -> None:
-        """Start `python -m module arguments`, and again whenever it dies."""
+    async def start(self, name: str, module: str, *arguments: str, own: Mapping[str, str] | None = None) -> None:
+        """Start `python -m module arguments`, and again whenever it dies; `own`: of its environment, what differs."""
         command = ("-m", "venom_core.demo.tether", str(os.getpid()), module, *arguments)
-        await self._spawn(name, command)
+        await self._spawn(name, command, {**self._environment, **(own or {})})
         self._watchers[name] = asyncio.create_task(self._look_after(name))
 
     async def ended(self) -> None:
@@ -101,17 +102,17 @@ class Children:
         for child in self.living.values():
             child.signal(number)
 
-    async def _spawn(self, name: str, command: tuple[str, ...]) -> None:
+    async def _spawn(self, name: str, command: tuple[str, ...], environment: Mapping[str, str]) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *command),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=self._environment,
+            env=environment,
             start_new_session=True,
             limit=LINE_BYTES_MAX,
         )
-        child = self.living[name] = Child(name, command, process, self._clock.monotonic_s())
+        child = self.living[name] = Child(name, command, environment, process, self._clock.monotonic_s())
         child.listener = asyncio.create_task(self._listen(child))
 
     async def _listen(self, child: Child) -> None:
@@ -142,7 +143,7 @@ class Children:
                 raise EarlyEnd(f"{name} ended right after its start ({_ending(code)}): {last}")
             self._say(name, f"died ({_ending(code)}); it is started again")
             await asyncio.sleep(AGAIN_S)
-            await self._spawn(name, child.command)
+            await self._spawn(name, child.command, child.environment)
 
 
 def _ending(code: int) -> str:

@@ -189,7 +189,8 @@ class _Household:
             names = [f"{wanted.prefix}-{number}" for number in range(1, wanted.spores + 1)]
             await self._children.start(f"{wanted.prefix}-nexus", "venom_core.nexus", "--name", f"{wanted.prefix}-nexus")
             for name in names:
-                await self._children.start(name, "venom_spore.main", "--name", name, "--skills", wanted.skills)
+                command = ("venom_spore.main", "--name", name, "--skills", wanted.skills)
+                await self._children.start(name, *command, own=self._audit_of(name))
             ends = asyncio.create_task(self._children.ended())
             try:
                 skills = await self._until_online(broker, set(names), ends)
@@ -197,6 +198,11 @@ class _Household:
                 await ends
             finally:
                 await end_tasks(ends)
+
+    def _audit_of(self, name: str) -> Mapping[str, str]:
+        """The file that HIVE_AUDIT_FILE names is that of the Nexus; a Spore has one of its own beside it."""
+        named = self._given.hive_audit_file
+        return {"HIVE_AUDIT_FILE": str(audit_beside(Path(named), name))} if named else {}
 
     async def _check_reach(self, broker: MessageBroker) -> None:
         """A server that ran already may listen elsewhere than is wanted, or to more than anybody knows."""
@@ -241,6 +247,11 @@ class _Household:
 
     def _say(self, name: str, line: str) -> None:
         _echo(self._screen, name, line)
+
+
+def audit_beside(path: Path, name: str) -> Path:
+    """The audit of one Spore beside that of the Nexus: of audit.jsonl and spore-1, audit-spore-1.jsonl."""
+    return path.with_name(f"{path.stem}-{name}{path.suffix}")
 
 
 def _echo(screen: Console, name: str, line: str) -> None:

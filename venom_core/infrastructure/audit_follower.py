@@ -1,18 +1,18 @@
 """A Nexus keeps what every node refused: the store's audit, line by line, in a hash-chained file of its own.
 
 The store forgets after some ten thousand lines, and whoever owns it may change them. What has been copied cannot be
-changed unseen. Each line ends with its place in the store, so that a Nexus that starts again goes on where it was.
+changed unseen. Each line ends with its place in the store, so that a Nexus that starts again goes on where it was, and
+that nobody tells the hive again of what came from it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
-from venom_core.audit_chain import AuditChain, Line, older, read_entries
+from venom_core.audit_chain import COPIED, AuditChain, Line, older, read_entries
 from venom_core.errors import AuditBroken, StoreError
 from venom_core.infrastructure.audit import told_of
 from venom_core.infrastructure.hive import Hive
@@ -21,7 +21,6 @@ log = logging.getLogger("venom.audit")
 
 EVERY_S = 5.0
 LINES_PER_LOOK_MAX = 500
-_PLACE = re.compile(r" @(\d{1,6}):(\d{1,20}-\d{1,20})$")
 
 
 class AuditFollower:
@@ -33,15 +32,24 @@ class AuditFollower:
         self._said = ""
 
     async def run(self) -> None:
-        """Copy until cancelled; what cannot be read or written now is copied later, which is said once."""
+        """Copy until cancelled; what cannot be read or written now is copied later, which is said once.
+
+        Nobody else writes into the file meanwhile: two Nexuses of one file would copy each line twice.
+        """
         while True:
             try:
-                await self.look()
-                self._said = ""
+                with self._chain.claim(alone=True):
+                    await self._keep_looking()
             except (StoreError, OSError, AuditBroken) as fault:
                 if str(fault) != self._said:
                     self._said = str(fault)
                     log.error("the audit is copied later: %s", fault)
+            await asyncio.sleep(EVERY_S)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await self.look()
+            self._said = ""
             await asyncio.sleep(EVERY_S)
 
     async def look(self) -> int:
@@ -74,7 +82,7 @@ def places(path: Path) -> dict[int, str]:
     found: dict[int, str] = {}
     for part in [*older(path), path]:
         for entry in read_entries(part) if part.exists() else ():
-            if entry is not None and (place := _PLACE.search(entry.detail)):
+            if entry is not None and (place := COPIED.search(entry.detail)):
                 found[int(place[1])] = place[2]
     return found
 

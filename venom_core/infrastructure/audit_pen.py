@@ -10,7 +10,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from venom_core.audit_chain import AuditChain, Entry, Mark, read_entries, write_head
+from venom_core.audit_chain import COPIED, AuditChain, Entry, Mark, read_entries, write_head
 from venom_core.clock import Clock
 from venom_core.errors import AuditBroken, StoreError
 from venom_core.infrastructure.task_store import TaskStore
@@ -45,10 +45,22 @@ class AuditPen:
         await self._tasks.audit(what, subject, why, node)
 
     async def keep_telling(self, node: str) -> None:
-        """Tell the hive now and then how far this machine's chain goes, until cancelled."""
+        """Tell the hive now and then how far this machine's chain goes, until cancelled.
+
+        The chain is this node's as long as that: if it is another's, which is said, this process keeps none.
+        """
         while self._path:
-            await self.tell_head(node)
-            await asyncio.sleep(TELL_EVERY_S)
+            try:
+                with AuditChain(Path(self._path), node, self._clock).claim():
+                    while True:
+                        await self.tell_head(node)
+                        await asyncio.sleep(TELL_EVERY_S)
+            except AuditBroken as fault:
+                log.error("no audit is kept here: %s", fault)
+                self._path = ""
+            except OSError as fault:
+                log.error("the audit is not this node's yet: %s", fault)
+                await asyncio.sleep(TELL_EVERY_S)
 
     async def tell_head(self, node: str) -> None:
         """Tell the hive how far this machine's chain goes, if that is news, so that cutting its end off would show.
@@ -60,7 +72,7 @@ class AuditPen:
         try:
             head = await asyncio.to_thread(AuditChain(Path(self._path), node, self._clock).head)
             if head.seq > self._told:
-                for entry in await asyncio.to_thread(_of_updates, Path(self._path)):
+                for entry in await asyncio.to_thread(_of_updates, Path(self._path), node):
                     await self._tasks.audit(entry.event, node, f"{entry.actor}: {entry.detail}", node)
                     await asyncio.to_thread(_mark_of(Path(self._path)).write, entry.seq)
                 await self._tasks.audit(HEAD_SEEN, node, write_head(head), node)
@@ -87,11 +99,15 @@ class AuditPen:
         return True
 
 
-def _of_updates(path: Path) -> list[Entry]:
-    """The newest lines about updates that nobody was told of yet; blocks for reading the log."""
+def _of_updates(path: Path, node: str) -> list[Entry]:
+    """This node's newest lines about updates that nobody was told of yet; blocks for reading the log.
+
+    Never what came from the hive, or it would be told and copied without end where a Nexus copied into the same file.
+    """
     told = _mark_of(path).read()
     entries = (entry for entry in read_entries(path) if entry is not None and entry.seq > told)
-    return [entry for entry in entries if entry.event.startswith(OF_UPDATES)][-FORWARDED_MAX:]
+    own = (entry for entry in entries if entry.node == node and not COPIED.search(entry.detail))
+    return [entry for entry in own if entry.event.startswith(OF_UPDATES)][-FORWARDED_MAX:]
 
 
 def _mark_of(path: Path) -> Mark:
