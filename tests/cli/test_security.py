@@ -91,7 +91,15 @@ def test_where_packages_may_come_from() -> None:
 
 @pytest.mark.parametrize(("refusals", "state"), [(0, "cannot know"), (3, "fail")])
 def test_monitoring(refusals: int, state: str) -> None:
-    assert security.monitoring(refusals).state == state
+    point = security.monitoring(refusals)
+    assert point.state == state
+    assert point.found.startswith("the hive's audit in the store holds ")
+
+
+def test_monitoring_names_the_audit_that_it_did_not_look_at() -> None:
+    """A node refuses updates into an audit of its own, which nobody sees from here."""
+    assert "venom audit show FILE" in security.monitoring(0).fix
+    assert "audit.jsonl" in security.monitoring(0).fix
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.hives import altered, done, ended, until
 from tests.launcher.launchers import HANGS, LauncherProcess, exists
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
-from venom_spore.launcher.layout import Layout
+from venom_spore.launcher.layout import LauncherFault, Layout
 from venom_spore.launcher.phases import Phase
 from venom_spore.launcher.releases import BASE, COMPLETE
 
@@ -221,3 +221,18 @@ def test_what_is_no_number_of_seconds_is_refused(fast: Settings, tmp_path: Path,
     with LauncherProcess(fast, tmp_path, option, "soon") as launcher:
         assert launcher.process.wait(30) == 1
         assert f"{option} is seconds from 0 to a year, not 'soon'" in launcher.text
+
+
+@pytest.mark.parametrize("below", ["", "deep/er"])
+def test_a_home_that_is_a_file_is_said_in_one_sentence(tmp_path: Path, below: str) -> None:
+    (tmp_path / "tasks.py").write_text("")
+    home = tmp_path / "tasks.py" / below
+    with pytest.raises(LauncherFault, match=r"must be a folder, and a file is in its way; give another --home$"):
+        Layout(home).prepare()
+
+
+def test_a_file_in_a_home_where_a_folder_must_be_is_said_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "releases").write_text("")
+    tmp_path.chmod(0o700)
+    with pytest.raises(LauncherFault, match=r"releases must be a folder, and a file is in its way; move it away"):
+        Layout(tmp_path).prepare()

@@ -116,7 +116,7 @@ def test_a_release_that_suits_is_taken(judged: Listing, facts: dict[str, Any]) -
 
 def test_the_wait_is_said_in_seconds() -> None:
     facts = replace(FACTS, accepted_at_ms=(NOW - 600_000,))
-    with pytest.raises(UpdateRefused, match="one update in 3600 s; it may take the next in 3000 s"):
+    with pytest.raises(UpdateRefused, match=r"one update in 3600 s \(HIVE_OTA_INTERVAL there\); the next in 3000 s"):
         judge(listing(), facts, NOW)
 
 

@@ -23,6 +23,7 @@ from venom_core.infrastructure.server_health import ServerHealth, lets_strangers
 PASSWORD_CHARACTERS_MIN = 32
 TOKEN_VARIETY_MIN = 10
 REFUSALS = ("refused_envelope", "refused_order", "replayed_task")
+_AUDIT = "the hive's audit in the store"
 EVERYWHERE = frozenset({"*", "-::*", "0.0.0.0", "::"})  # noqa: S104 - looked for, not bound
 
 
@@ -150,12 +151,14 @@ def monitoring(refusals: int) -> Finding:
     """6. Monitoring and alerts for suspicious activity."""
     check = "6. Monitoring and alerts for suspicious activity"
     if refusals:
-        found = f"the audit holds {refusals:,} refusals of forged, altered or old messages"
+        found = f"{_AUDIT} holds {refusals:,} refusals of forged, altered or old messages"
         return Finding(
             check, "fail", found, "find out who sends them: venom task logs ID; then change password and token"
         )
     fix = "have somebody told when `venom doctor` ends with 1, and when the Spores' logs say `refused`"
-    return Finding(check, "cannot know", "the audit holds no refusal; whether anybody would be told is not seen", fix)
+    found = f"{_AUDIT} holds no refusal of a message; whether anybody would be told is not seen"
+    own = "venom audit show FILE there (audit.jsonl in its launcher's home)"
+    return Finding(check, "cannot know", found, f"{fix}; a node's own audit has what it refused of updates: {own}")
 
 
 def backup(health: ServerHealth) -> Finding:

@@ -202,8 +202,8 @@ def _check_interval(facts: NodeFacts, now_ms: int) -> None:
     waits = [accepted + interval_ms - now_ms for accepted in facts.accepted_at_ms]
     wait_ms = max((wait for wait in waits if 0 < wait <= 2 * interval_ms), default=0)
     if wait_ms:
-        said = f"this node takes one update in {facts.interval_s:g} s; it may take the next in {wait_ms / 1000:.0f} s"
-        raise UpdateRefused(Code.TOO_SOON, said)
+        said = f"this node takes one update in {facts.interval_s:g} s (HIVE_OTA_INTERVAL there)"
+        raise UpdateRefused(Code.TOO_SOON, f"{said}; the next in {wait_ms / 1000:.0f} s")
 
 
 def _refused(code: Code, listing: Listing, said: str) -> UpdateRefused:

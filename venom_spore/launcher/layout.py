@@ -100,7 +100,7 @@ class Layout:
         """Make the folders that are missing and check those that are there; `LauncherFault` for what is unsafe."""
         for folder in (self.home, self.releases, self.staging, self.wheels, self.trust):
             if not folder.is_dir():
-                folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+                self._make(folder)
             _check_owned(folder)
         for file in (self.state_file, self.lock_file, self.update_lock, self.state_lock):
             if os.path.lexists(file):
@@ -116,6 +116,13 @@ class Layout:
             raise LauncherFault(
                 LOCAL_FAULT, f"all of {self.home} must be on one file system, because a release is moved by renaming"
             )
+
+    def _make(self, folder: Path) -> None:
+        try:
+            folder.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            fix = "give another --home" if folder == self.home else "move it away and start again"
+            raise LauncherFault(LOCAL_FAULT, f"{folder} must be a folder, and a file is in its way; {fix}") from None
 
 
 def _check_owned(path: Path) -> None:
