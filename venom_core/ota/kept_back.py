@@ -1,6 +1,6 @@
 """What never enters a package: the folders in which keys and nodes of ours live, and private keys wherever they lie.
 
-A package is served to all. Whoever builds one of the whole project folder names `.venom` with it, without a thought of it.
+A package is served to all. Whoever builds one of the whole project folder names `.venom` with it as well.
 """
 
 from __future__ import annotations
