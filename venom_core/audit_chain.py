@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from venom_core.audit_mark import FILE_MODE, replace_text
 from venom_core.clock import Clock, to_utc
 from venom_core.errors import AuditBroken
 
@@ -42,7 +43,10 @@ COPIED = re.compile(r" @(\d{1,6}):(\d{1,20}-\d{1,20})$")
 TORN, CUT = "torn", "cut"
 OWNER = ".owner"
 """What the file beside a log is called that names who keeps it, and is locked while he runs."""
-_FILE_MODE = 0o600
+REMEDY = (
+    "keep it as evidence: move it away together with the files beside it whose names begin with its own, then a new "
+    "one begins by itself; venom audit verify --witness compares it with what a Nexus has seen"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +113,13 @@ class AuditChain:
         """The same for any number of lines, of any node, with one wait for the disk."""
         with self._alone():
             self._rotate()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             with os.fdopen(descriptor, "r+b", buffering=0) as file:
                 head = self._repaired(file)
                 for line in lines:
                     head = self._write(file, head, line)
                 os.fsync(file.fileno())
-            _replace(self.head_file, write_head(head))
+            replace_text(self.head_file, write_head(head))
             return head
 
     def head(self) -> Head:
@@ -225,30 +229,6 @@ class AuditChain:
         return Head(entry.seq, entry.sealed())
 
 
-class Mark:
-    """Up to which number lines were handed on, in a file of its own: what is spoilt is handed on once more."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-
-    def read(self) -> int:
-        """The number; 0 if there is none. Raises OSError."""
-        try:
-            text = self._file.read_text(encoding="ascii").strip()
-        except (FileNotFoundError, UnicodeDecodeError):
-            return 0
-        return int(text) if text.isdigit() else 0
-
-    def write(self, number: int) -> None:
-        """Keep it, also if the power fails. Raises OSError."""
-        _replace(self._file, str(number))
-        descriptor = os.open(self._file.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def _locked(file: TextIO, *, shared: bool) -> bool:
     """Take the lock that goes with an open file, if it is free; the kernel lets go when the file is closed."""
     if sys.platform != "win32":
@@ -291,10 +271,14 @@ def read_head(text: str) -> Head:
 
 def read_entries(path: Path) -> Iterator[Entry | None]:
     """The lines of a log, oldest first; None for one that is not a line. `AuditBroken` if the file cannot be read."""
+    return map(_entry, _raw_lines(path))
+
+
+def _raw_lines(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             while raw := file.readline(LINE_BYTES_MAX):
-                yield _entry(raw)
+                yield raw
     except OSError as fault:
         raise AuditBroken(f"{path} cannot be read: {fault.strerror}") from None
 
@@ -316,34 +300,40 @@ def verify(path: Path, witnesses: Iterable[Head] = ()) -> Head:
     for part in parts:
         head = _walk(part, head, seen)
     if seen and head.seq < max(seen):
-        raise AuditBroken(f"{path} ends at number {head.seq}, but number {max(seen)} has been seen: its end is cut off")
+        raise _tampered(f"{path} ends at number {head.seq}, but number {max(seen)} has been seen: its end is cut off")
     return head
 
 
 def _walk(path: Path, head: Head, seen: Mapping[int, set[str]]) -> Head:
-    torn = False
-    for number, entry in enumerate(read_entries(path), 1):
-        place = f"line {number} of {path}"
-        if torn and (entry is None or entry.event != TORN):
-            raise AuditBroken(f"line {number - 1} of {path} is no line of an audit: it was changed or cut")
-        torn = entry is None
+    odd = b""
+    for number, raw in enumerate(_raw_lines(path), 1):
+        place, entry = f"line {number} of {path}", _entry(raw)
+        if odd and (entry is None or entry.event != TORN):
+            raise _tampered(f"line {number - 1} of {path} is no line of an audit: it was changed or cut")
+        odd = raw if entry is None else b""
         if entry is not None:
             head = _next(place, head, entry)
             if not seen.get(entry.seq, {entry.hash}) <= {entry.hash}:
-                raise AuditBroken(f"{place} is not what was seen as number {entry.seq}: it was written anew")
+                raise _tampered(f"{place} is not what was seen as number {entry.seq}: it was written anew")
             if entry.event == CUT:
-                raise AuditBroken(f"{place} says that the end before it was cut off: {entry.detail}")
-    if torn:
+                raise _tampered(f"{place} says that the end before it was cut off: {entry.detail}")
+    if odd.endswith(b"\n"):
+        raise _tampered(f"the last line of {path} is no line of an audit: somebody else wrote it")
+    if odd:
         raise AuditBroken(f"the last line of {path} is cut; if its writer died just then, its next line will say so")
     return head
 
 
 def _next(place: str, head: Head, entry: Entry) -> Head:
     if entry.hash != entry.sealed():
-        raise AuditBroken(f"{place} was changed: its hash is not that of what it says")
+        raise _tampered(f"{place} was changed: its hash is not that of what it says")
     if (entry.seq, entry.prev) != (head.seq + 1, head.hash):
-        raise AuditBroken(f"{place} does not follow the one before it: lines were taken out or put in")
+        raise _tampered(f"{place} does not follow the one before it: lines were taken out or put in")
     return Head(entry.seq, entry.hash)
+
+
+def _tampered(found: str) -> AuditBroken:
+    return AuditBroken(f"{found}; {REMEDY}")
 
 
 def _entry(raw: bytes) -> Entry | None:
@@ -369,17 +359,7 @@ def _tail(file: BinaryIO) -> tuple[Entry | None, bool]:
             return entry, bool(rest)
     if size < LINE_BYTES_MAX and not whole:
         return None, True
-    raise AuditBroken(f"the end of {file.name} is no line of an audit; move it away, a new one begins by itself")
-
-
-def _replace(path: Path, text: str) -> None:
-    made = path.with_name(f"{path.name}.new")
-    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _FILE_MODE)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    made.replace(path)
+    raise _tampered(f"the end of {file.name} is no line of an audit")
 
 
 def _clean(text: str, bytes_max: int) -> str:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from venom_core.audit_chain import AuditChain, Line, Mark
+from venom_core.audit_chain import AuditChain, Line
+from venom_core.audit_mark import Mark
 from venom_core.clock import to_utc
 from venom_core.errors import AuditBroken
 from venom_spore.launcher.layout import LauncherFault, Layout

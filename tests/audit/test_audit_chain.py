@@ -128,10 +128,32 @@ def test_a_first_line_that_was_not_written_to_its_end_is_closed_too(tmp_path: Pa
     assert verify(path).seq == 2
 
 
+def test_a_whole_last_line_that_is_none_was_written_by_somebody_else(chain: AuditChain) -> None:
+    with chain.path.open("ab") as file:
+        file.write(b"hello\n")
+    with pytest.raises(AuditBroken, match=r"the last line of .* is no line of an audit: somebody else wrote it; keep"):
+        verify(chain.path)
+
+
+def test_what_is_moved_away_with_the_files_beside_it_leaves_place_for_a_new_chain(chain: AuditChain) -> None:
+    """As the error says to do; the head of the old one, left behind, would say of the new one that it was cut off."""
+    chain.path.write_bytes(b"".join(_edit(chain.path.read_bytes().splitlines(keepends=True))))
+    with pytest.raises(AuditBroken, match="files beside it whose names begin with its own, then a new one begins"):
+        verify(chain.path)
+    evidence = chain.path.parent / "evidence"
+    evidence.mkdir()
+    for path in chain.path.parent.glob("audit.jsonl*"):
+        path.rename(evidence / path.name)
+    assert chain.append("refused").seq == 1
+    assert verify(chain.path, [chain.head()]).seq == 1
+
+
 def test_nothing_is_appended_to_what_is_no_audit(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     path.write_bytes(b"dear diary,\n" * 5)
-    with pytest.raises(AuditBroken, match="move it away, a new one begins by itself"):
+    with pytest.raises(
+        AuditBroken, match=r"is no line of an audit; keep it as evidence: move it away .* a new one begins"
+    ):
         AuditChain(path, "n1").append("refused")
     assert path.read_bytes() == b"dear diary,\n" * 5
 

@@ -147,8 +147,46 @@ def test_the_command_shows_lines_and_verifies_them(tmp_path: Path, monkeypatch: 
     assert "task-2" in CliRunner().invoke(main, ["audit", "show"]).stdout
     verified = CliRunner().invoke(main, ["audit", "verify"])
     assert verified.exit_code == 0
-    assert "3 lines, none changed; 1 heads" in verified.stdout
+    assert "3 lines, none changed; 1 head that was seen is in it" in verified.stdout
     assert json.loads(CliRunner().invoke(main, ["audit", "verify", "--json"]).stdout)["lines"] == 3
+
+
+def test_the_command_names_columns_like_fields_and_shows_no_place_in_the_store(tmp_path: Path) -> None:
+    nexus = AuditChain(tmp_path / "nexus.jsonl", "nexus-1", ManualClock())
+    nexus.append("release_committed", "n1", "launcher: 1.0-abc @0:1795297979759-0")
+    shown = CliRunner().invoke(main, ["audit", "show", str(nexus.path)])
+    header, line = shown.stdout.splitlines()
+    assert header.split() == ["seq", "at", "node", "event", "actor", "detail"]
+    assert line.endswith("n1      launcher: 1.0-abc")
+    told = json.loads(CliRunner().invoke(main, ["audit", "show", str(nexus.path), "--json"]).stdout)
+    assert set(header.split()) <= set(told[0])
+    assert told[0]["detail"].endswith(" @0:1795297979759-0")
+
+
+@pytest.mark.parametrize("heads", [0, 1, 2])
+def test_the_command_counts_in_words(tmp_path: Path, heads: int) -> None:
+    chain = _chain(tmp_path / "audit.jsonl", 1)
+    kept = chain.head_file.rename(tmp_path / "kept.head")
+    witnesses = [word for _ in range(heads) for word in ("--witness", str(kept))]
+    said = CliRunner().invoke(main, ["audit", "verify", str(chain.path), *witnesses]).stdout
+    words = (
+        "there was no head to compare it with",
+        "1 head that was seen is in it",
+        "2 heads that were seen are in it",
+    )
+    assert f": 1 line, none changed; {words[heads]}\n" in said
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_log_that_was_changed_is_shown_with_a_warning(tmp_path: Path, form: list[str]) -> None:
+    chain = _chain(tmp_path / "audit.jsonl")
+    chain.path.write_bytes(chain.path.read_bytes().replace(b"task-1", b"task-9"))
+    shown = CliRunner().invoke(main, ["audit", "show", str(chain.path), *form])
+    assert shown.exit_code == 1
+    assert "task-9" in shown.stdout
+    assert shown.stderr.startswith(f"venom: line 2 of {chain.path} was changed: ")
+    chain.path.write_bytes(b"".join(chain.path.read_bytes().splitlines(keepends=True)[:1]))
+    assert "its end is cut off" in CliRunner().invoke(main, ["audit", "show", str(chain.path), *form]).stderr
 
 
 def test_the_command_finds_an_end_that_was_cut_off_by_the_nexus_that_was_told(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def _audit(session: Session) -> None:
     session.take("audit", "audit verify audit.jsonl", add=True)
     kept = chain.path.read_bytes()
     chain.path.write_bytes(kept.replace(b"another", b"our own"))
-    session.take("audit", "audit verify audit.jsonl", code=1, add=True)
+    session.take("audit", "audit verify audit.jsonl", code=1, add=True, columns=WIDE)
 
 
 def _second_machine(session: Session) -> None:

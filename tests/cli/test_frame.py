@@ -14,7 +14,7 @@ from tests.servers import free_port
 from venom_core.cli import main
 from venom_core.commands.completion import SHELLS
 from venom_core.commands.frame import Commands, confirm, pairs
-from venom_core.commands.screen import ago
+from venom_core.commands.screen import Listing, ago, print_listing, print_table
 from venom_core.errors import StoreUnavailable
 
 
@@ -129,3 +129,13 @@ def test_pairs_say_what_is_wrong_with_them() -> None:
 )
 def test_a_stretch_of_time_in_two_units(seconds: float, text: str) -> None:
     assert ago(seconds) == text
+
+
+def test_no_line_of_a_table_in_a_pipe_ends_with_a_space(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("a", "long enough"), ("b", "")]
+    print_table(("name", "state"), rows)
+    print_listing(Listing(rows, ("name", "state"), rows, title="What there is"), as_json=False)
+    said = capsys.readouterr().out
+    assert said.count("long enough") == 2
+    assert said.endswith("b\n")
+    assert [line for line in said.splitlines() if line != line.rstrip()] == []

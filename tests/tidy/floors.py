@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "venom_core.domain": 1,
     "venom_core.ota": 1,
     "venom_core.setting_names": 0,
+    "venom_core.audit_mark": 0,
     "venom_core.audit_chain": 1,
     "venom_core.config": 1,
     "venom_core.infrastructure": 2,

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from venom_core.audit_chain import Entry, Head, older, read_entries, read_head, verify
+from venom_core.audit_chain import COPIED, Entry, Head, older, read_entries, read_head, verify
 from venom_core.commands.frame import Commands, json_option, watch_option
-from venom_core.commands.screen import Listing, keep_showing, print_json, print_listing
+from venom_core.commands.screen import Listing, keep_showing, print_json, print_listing, several
 from venom_core.config import Settings
 from venom_core.errors import AuditBroken, InvalidSetting
 from venom_core.infrastructure.audit_pen import HEAD_SEEN
 
 LINES, LINES_MAX = 100, 100_000
-COLUMNS = ("number", "at", "node", "event", "about", "detail")
+COLUMNS = ("seq", "at", "node", "event", "actor", "detail")
 
 
 @click.group(cls=Commands)
@@ -32,16 +33,19 @@ def audit() -> None:
 @json_option
 @watch_option
 def show_lines(file: Path | None, event: str, lines: int, as_json: bool, watch: float | None) -> None:
-    """The last lines of FILE (default: HIVE_AUDIT_FILE)."""
+    """The last lines of FILE (default: HIVE_AUDIT_FILE); exit code 1, after them, if anybody changed it."""
     path = _path(file)
 
     async def look() -> Listing:
         found = await asyncio.to_thread(_last, path, event, lines)
-        rows = [(each.seq, each.at[:19], each.node, each.event, each.actor, each.detail) for each in found]
+        words = [COPIED.sub("", each.detail) for each in found]
+        rows = [(each.seq, each.at[:19], each.node, each.event, each.actor, said)
+                for each, said in zip(found, words, strict=True)]  # fmt: skip
         return Listing([asdict(each) for each in found], COLUMNS, rows, "No such line.")
 
     if watch is None:
         print_listing(asyncio.run(look()), as_json=as_json)
+        _check(path, ())
     else:
         asyncio.run(keep_showing(look, watch, as_json=as_json))
 
@@ -56,17 +60,28 @@ def show_lines(file: Path | None, event: str, lines: int, as_json: bool, watch: 
 def verify_lines(file: Path | None, witnesses: tuple[Path, ...], as_json: bool) -> None:
     """Check every line of FILE (default: HIVE_AUDIT_FILE); exit code 1 if it was changed."""
     path = _path(file)
+    end, seen = _check(path, witnesses)
+    if as_json:
+        print_json({"file": str(path), "lines": end.seq, "head": end.hash, "heads_seen": seen})
+    else:
+        click.echo(f"{path}: {several(end.seq, 'line')}, none changed; {_compared(seen)}")
+        click.echo(f"head {end.seq} {end.hash}")
+
+
+def _check(path: Path, witnesses: Sequence[Path]) -> tuple[Head, int]:
+    """The end of a log that nobody changed, and how many heads that were seen of it are in it; `AuditBroken`."""
     nodes = {entry.node for entry in read_entries(path) if entry is not None}
     seen = [head for witness in witnesses for head in _heads(witness, nodes)]
     own = path.with_name(f"{path.name}.head")
     if own.exists():
         seen += _heads(own, nodes)
-    end = verify(path, seen)
-    if as_json:
-        print_json({"file": str(path), "lines": end.seq, "head": end.hash, "heads_seen": len(seen)})
-    else:
-        click.echo(f"{path}: {end.seq:,} lines, none changed; {len(seen)} heads that were seen are in it")
-        click.echo(f"head {end.seq} {end.hash}")
+    return verify(path, seen), len(seen)
+
+
+def _compared(seen: int) -> str:
+    if not seen:
+        return "there was no head to compare it with"
+    return f"{several(seen, 'head')} that {'was seen is' if seen == 1 else 'were seen are'} in it"
 
 
 def _path(file: Path | None) -> Path:

@@ -91,7 +91,18 @@ def table_of(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under their columns; whole, where it is not a screen."""
-    console().print(table_of(columns, rows))
+    _put(table_of(columns, rows))
+
+
+def _put(shown: RenderableType) -> None:
+    """On the screen, or into a pipe, where no line ends with the spaces that make a table even."""
+    screen = console()
+    if screen.is_terminal:
+        screen.print(shown)
+        return
+    with screen.capture() as captured:
+        screen.print(shown)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_listing(listing: Listing, *, as_json: bool) -> None:
@@ -101,7 +112,7 @@ def print_listing(listing: Listing, *, as_json: bool) -> None:
     elif not listing.rows and listing.nothing:
         click.echo(listing.nothing, err=True)
     else:
-        console().print(picture(listing))
+        _put(picture(listing))
 
 
 def picture(listing: Listing) -> RenderableType:

@@ -10,7 +10,8 @@ import asyncio
 import logging
 from pathlib import Path
 
-from venom_core.audit_chain import COPIED, AuditChain, Entry, Mark, read_entries, write_head
+from venom_core.audit_chain import COPIED, AuditChain, Entry, read_entries, write_head
+from venom_core.audit_mark import Mark
 from venom_core.clock import Clock
 from venom_core.errors import AuditBroken, StoreError
 from venom_core.infrastructure.task_store import TaskStore
