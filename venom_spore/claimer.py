@@ -108,12 +108,12 @@ class Claimer:
         of use with one partition only, because a claim touches one. If nobody reads its answer, the next claim has
         the same number and is given the same batch. Raises `LeaseLost`.
         """
+        await self._settle_first()
         seconds = BLOCK_S if self._wait_ms < 0 else min(BLOCK_S, self._wait_ms / 1000)
         ahead = b""
         if count and self._tasks.keyspace.partitions == 1:
             watched = self._watched.get(0, "")
             ahead = self._tasks.claim_command(0, epoch, self._number + 1, self._lanes, count, watched)
-        await self._settle_first()
         disturbed, self._disturbed = self._disturbed, False
         self.emptied = False
         if disturbed:

@@ -52,6 +52,18 @@ def test_what_ended_before_anybody_waited_is_kept_for_who_does() -> None:
     assert foresight.redeem("next") is None
 
 
+def test_only_what_has_ended_is_redeemed_without_waiting() -> None:
+    foresight = waiting()
+    assert foresight.expects("next", b"envelope", hears=True)
+    assert foresight.redeem_ended("next") is None
+    assert foresight.redeem_ended("unknown") is None
+    foresight.land("next", b"record")
+    guess = foresight.redeem_ended("next")
+    assert guess is not None
+    assert (guess.envelope, guess.record) == (b"envelope", b"record")
+    assert foresight.redeem("next") is None
+
+
 def test_an_end_that_has_to_be_fetched_is_asked_for() -> None:
     foresight = waiting()
     assert foresight.expects("large", b"e", hears=True)

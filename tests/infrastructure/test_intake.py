@@ -124,6 +124,26 @@ async def test_a_call_that_is_refused_says_how_much_was_stored_before(hive: Hive
     assert await queued(hive) <= 700
 
 
+async def test_options_that_come_back_are_judged_once_and_never_taken_for_others(intake: Intake) -> None:
+    for options, timeout_ms in (({"timeout": 1}, 1_000), ({"timeout": 1.5}, 1_500), ({"timeout": 1.0}, 1_000)):
+        assert intake._terms(options).timeout_ms == timeout_ms
+        assert intake._terms(dict(options)) is intake._terms(options)
+    wrong: list[dict[str, Any]] = [
+        {"timeout": True},
+        {"max_retries": 1.0},
+        {"timeout": [1]},
+        {"timeout": 1, "colour": 1},
+    ]
+    for bad in wrong:
+        with pytest.raises(InvalidTask):
+            intake._terms(bad)
+    assert intake._terms({"timeout": 1, "max_retries": 3}) != intake._terms({"timeout": 3, "max_retries": 1})
+    assert intake._terms({"key": "k"}) is not intake._terms({"key": "k"})
+    for number in range(2 * module.TERMS_MAX):
+        assert intake._terms({"delay": number}).when == f"+{number * 1000}"
+        assert len(intake._settled) <= module.TERMS_MAX
+
+
 async def test_two_intakes_make_ids_of_their_own(hive: Hive, settings: Settings) -> None:
     first, second = Intake(hive, settings), Intake(hive, settings)
     a, b = await first.one("scan", {}, None, {}), await second.one("scan", {}, None, {})

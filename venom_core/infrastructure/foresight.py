@@ -50,6 +50,11 @@ class Foresight:
             self._enqueued.clear()
         return self._guesses.pop(task_id, None)
 
+    def redeem_ended(self, task_id: str) -> Guess | None:
+        """The same if the task has ended already; otherwise nothing is redeemed."""
+        guess = self._guesses.get(task_id)
+        return self._guesses.pop(task_id) if guess is not None and guess.record else None
+
     def land(self, task_id: str, record: bytes) -> None:
         """The task ended before anybody waited; an empty record is one to be fetched."""
         guess = self._guesses.get(task_id)

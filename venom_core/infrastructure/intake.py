@@ -19,6 +19,11 @@ from venom_core.infrastructure.hive import Hive
 from venom_core.infrastructure.task_records import TaskGroup
 from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX
 
+# Terms of options that come back, call after call. 1, 1.0 and True are equal, so the kind belongs to the key.
+REPEATED = frozenset({"priority", "timeout", "max_retries", "delay"})
+TERMS_MAX = 64
+_SIMPLE = frozenset({int, float, str, type(None)})
+
 
 def _nobody(_task_id: str, _envelope: bytes) -> str:
     """Nobody is to be told."""
@@ -33,6 +38,7 @@ class Intake:
         self._hive, self._settings, self._foresee = hive, settings, foresee
         self._enqueuer = Enqueuer(hive.tasks, settings.hive_queued_max)
         self._new_ids = TaskIds()
+        self._settled: dict[tuple[object, ...], Terms] = {}
 
     async def close(self) -> None:
         """Wait until everything submitted has been sent or refused."""
@@ -108,6 +114,19 @@ class Intake:
         return taken
 
     def _terms(self, options: dict[str, Any]) -> Terms:
+        kinds = list(map(type, options.values()))
+        if not (options.keys() <= REPEATED and _SIMPLE.issuperset(kinds)):
+            return self._settle(options)
+        known = (*options.items(), *kinds)
+        terms = self._settled.get(known)
+        if terms is None:
+            terms = self._settle(options)
+            if len(self._settled) == TERMS_MAX:
+                self._settled.clear()
+            self._settled[known] = terms
+        return terms
+
+    def _settle(self, options: dict[str, Any]) -> Terms:
         settings = self._settings
         return settle_terms(TaskOptions.parse(options), settings.hive_task_timeout, settings.hive_max_retries)
 

@@ -168,11 +168,14 @@ class MessageBroker:
         Raises `UnknownTask`. A Redis restart in between is waited out.
         """
         seal = self.hive.seal
-        try:
-            async with asyncio.timeout(timeout):
-                envelope, record = await self._end_of(check_id(task_id))
-        except TimeoutError:
-            return None
+        ended = self.results.at_hand(check_id(task_id))
+        if ended is None:
+            try:
+                async with asyncio.timeout(timeout):
+                    ended = await self._end_of(task_id)
+            except TimeoutError:
+                return None
+        envelope, record = ended
         return add_outcome(seal, view_task(seal, task_id, envelope), record)
 
     @property

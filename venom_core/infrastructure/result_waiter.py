@@ -84,6 +84,11 @@ class ResultWaiter:
         finally:
             await self._drop(task_id, future)
 
+    def at_hand(self, task_id: str) -> State | None:
+        """Envelope and outcome record of a task whose end is known here already, before anybody waited; then once."""
+        guess = self._foresight.redeem_ended(task_id)
+        return (guess.envelope, guess.record) if guess else None
+
     def foresee(self, task_id: str, envelope: bytes) -> str:
         """The channel on which to be told of a new task's end, if it is likely to be waited for here; else ""."""
         return self._channel if self._foresight.expects(task_id, envelope, hears=self._hears) else ""

@@ -133,13 +133,12 @@ class TaskStore:
         The answer lists the settlements that were refused as stale, and those left as they are because
         somebody wants the task cancelled.
         """
-        ends = [item for item in items if item.verb == "end"]
-        others = [item for item in items if item.verb != "end"]
+        by_fence: dict[str, list[Settlement]] = {}
+        others: list[Settlement] = []
+        for item in items:
+            (by_fence.setdefault(item.lease.fence, []) if item.verb == "end" else others).append(item)
         types = list(dict.fromkeys(item.lane for item in others))
         limits = (keep.result_ttl_ms, keep.dead_ttl_ms, keep.dead_max, keep.crashes_max)
-        by_fence: dict[str, list[Settlement]] = {}
-        for item in ends:
-            by_fence.setdefault(item.lease.fence, []).append(item)
         args: list[Argument] = [epoch, number, *limits, len(by_fence)]
         for fence, group in by_fence.items():
             args += (fence, len(group))
@@ -148,6 +147,8 @@ class TaskStore:
         for item in others:
             args += (item.lease.task_id, item.lease.fence, item.verb, item.data, types.index(item.lane) + 1)
         reply = await self._run(scripts.SETTLE, partition, args, types=types)
+        if not (reply[1] or reply[2]):
+            return [], []
         ordered = [*chain.from_iterable(by_fence.values()), *others]
         return [ordered[index] for index in _indexes(reply[1])], [ordered[index] for index in _indexes(reply[2])]
 

@@ -164,12 +164,14 @@ end
 
 local lanes, wanted = open_lanes(), math.min(tonumber(count), CLAIM_MAX)
 if #lanes > 0 then
-  local served = tonumber(redis.call('HGET', COUNT, 'served') or 0)
-  -- Every share that falls due is taken: with one a claim, claims of a steady size would meet the same turns again and again.
   -- A claim that takes all there is passes nobody over.
   local all = #lanes == 1 and redis.call('ZCARD', queue_of(lanes[1].i)) <= wanted
-  for turn = math.floor(served / SHARE), math.floor((served + wanted) / SHARE) - 1 do
-    if lanes[1] and not all then take_share(lanes, turn) end
+  if not all then
+    -- Every share that falls due is taken: with one a claim, claims of a steady size would meet the same turns again and again.
+    local served = tonumber(redis.call('HGET', COUNT, 'served') or 0)
+    for turn = math.floor(served / SHARE), math.floor((served + wanted) / SHARE) - 1 do
+      if lanes[1] then take_share(lanes, turn) end
+    end
   end
   wanted = wanted - #ids
   if wanted > 0 and #lanes == 1 then

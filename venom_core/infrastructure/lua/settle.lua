@@ -14,7 +14,6 @@ local before, refusals, wishes = string.match(replay or '', '^(%d+)|([^|]*)|(.*)
 if before == number then return {now, refusals, wishes} end
 
 local refused, asked = {}, {}
-local wanted_off = redis.call('EXISTS', CANCEL) == 1
 
 local function refuse(index, id, fence, verb)
   refused[#refused + 1] = index
@@ -55,6 +54,7 @@ local function retry(lane, id, held, delay)
   end
 end
 
+local wanted_off = at <= #ARGV and redis.call('EXISTS', CANCEL) == 1
 for i = at, #ARGV, 5 do
   local id, fence, verb, data, lane = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], tonumber(ARGV[i + 4])
   local held = redis.call('HGET', RUN, id)
