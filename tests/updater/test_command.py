@@ -14,6 +14,7 @@ from venom_spore.updater.__main__ import main, node_of
 from venom_spore.updater.auditing import audit_into
 from venom_spore.updater.facts import Node
 from venom_spore.updater.run import Exit, Look
+from venom_spore.updater.skills_import import WorkerSkills
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,10 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     [
         ([], Node()),
         (["--name", "n1", "--tags", "gpu, big,"], Node("n1", ("gpu", "big"))),
-        (["--skills", "a:b", "--name=n1", "--redis-url", "redis://x", "--concurrency", "4"], Node("n1")),
+        (
+            ["--skills", "a:b", "--name=n1", "--redis-url", "redis://x", "--concurrency", "4"],
+            Node("n1", (), WorkerSkills(("a:b",))),
+        ),
         (["--tags", "a", "--unknown", "x"], Node("", ("a",))),
         (["--name"], Node()),
     ],

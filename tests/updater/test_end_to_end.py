@@ -88,6 +88,19 @@ class Hive:
         return "base" if current == BASE else current
 
 
+DIES_AT_START = """
+import os
+from venom_spore.skills import SkillSet
+
+class Dies(SkillSet):
+    def located(self, origin=""):
+        os._exit(3)
+
+skills = Dies()
+"""
+"""Nothing that an import shows."""
+
+
 @asynccontextmanager
 async def hive_of(
     settings: Settings, folder: Path, releaser: Releaser, url: str, broker: MessageBroker
@@ -117,7 +130,7 @@ async def test_a_release_arrives_the_next_one_too_and_one_that_crashes_is_gone_b
         await hive.runs("1.0.0")
         await hive.release("2.0.0")
         await hive.runs("2.0.0")
-        await hive.release("3.0.0", "import os\nos._exit(3)\n")
+        await hive.release("3.0.0", DIES_AT_START)
         await until(lambda: "3.0.0" in hive.launcher.state.known_bad, 60)
         await hive.runs("2.0.0")
         # What crashed is not tried again, and what comes after it is.

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,20 +45,22 @@ class Ended:
         return lines[-1][:300] if lines else "it said nothing"
 
 
-def run(command: Sequence[str | Path], *, scratch: Path, limit_s: float) -> Ended:
+def run(
+    command: Sequence[str | Path], *, scratch: Path, limit_s: float, environment: Mapping[str, str] | None = None
+) -> Ended:
     """Runs a program to its end, in the folder `scratch`; it and its own are killed after `limit_s` seconds.
 
     It is killed too when this process dies, however that comes.
 
-    It gets no variable of ours: no proxies, no `PIP_*`, `UV_*` or `PYTHON*`, no secrets. Raises `OSError` if it cannot
-    be started.
+    It gets no variable of ours (no proxies, no `PIP_*`, `UV_*` or `PYTHON*`, no secrets), unless it is one that is to
+    have an `environment`. Raises `OSError` if it cannot be started.
     """
     clock = Clock()
     ends_s = clock.monotonic_s() + limit_s
     with subprocess.Popen(  # noqa: S603 - interpreters and installers that this package names itself
         _tied(command),
         cwd=scratch,
-        env=_surroundings(scratch),
+        env=_surroundings(scratch) if environment is None else dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

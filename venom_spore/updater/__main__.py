@@ -17,31 +17,37 @@ from venom_core.log_format import install
 from venom_spore.updater.auditing import audit_into
 from venom_spore.updater.facts import Node
 from venom_spore.updater.run import Exit, Look
+from venom_spore.updater.skills_import import WorkerSkills
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m venom_spore.updater", description="Look for a signed update once.")
     parser.add_argument("--home", required=True, metavar="FOLDER", help="home folder of the Spore's launcher")
+    parser.add_argument(
+        "--ready", type=float, default=0.0, metavar="SECONDS", help="its worker may take so long to start"
+    )
     parser.add_argument("arguments", nargs="*", metavar="…", help="arguments of venom-spore, after --")
     return parser
 
 
-def node_of(arguments: Sequence[str]) -> Node:
-    """Name and tags in the arguments of a `venom-spore`; the others are its own."""
+def node_of(arguments: Sequence[str], ready_s: float = 0.0) -> Node:
+    """Name, tags and skills in the arguments of a `venom-spore`; the others are its own."""
     worker = argparse.ArgumentParser(add_help=False, exit_on_error=False)
     worker.add_argument("--name", default="")
     worker.add_argument("--tags", default="")
+    worker.add_argument("--skills", default="")
     try:
         known, _ = worker.parse_known_args(arguments)
     except argparse.ArgumentError:
         return Node()  # its worker does not start with them either
-    return Node(known.name, tuple(tag.strip() for tag in known.tags.split(",") if tag.strip()))
+    tags = tuple(tag.strip() for tag in known.tags.split(",") if tag.strip())
+    return Node(known.name, tags, WorkerSkills.read(known.skills, ready_s))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code; what happened is one line on standard output."""
     parsed = _parser().parse_args(arguments)
-    home, node = Path(parsed.home), node_of(parsed.arguments)
+    home, node = Path(parsed.home), node_of(parsed.arguments, parsed.ready)
     try:
         settings = Settings.load()
         install(settings.hive_log_format, settings.hive_log_level, settings.secrets())

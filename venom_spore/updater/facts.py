@@ -13,14 +13,16 @@ from venom_core.ota.suitability import NodeFacts
 from venom_core.ota.verifying import PACKAGES
 from venom_spore.launcher.releases import BASE, Releases
 from venom_spore.launcher.state import State
+from venom_spore.updater.skills_import import NO_SKILLS, WorkerSkills
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Who is updated: the name and tags that its worker joins the hive with."""
+    """Who is updated: the name and tags that its worker joins the hive with, and the skills that it imports."""
 
     name: str = ""
     tags: tuple[str, ...] = ()
+    skills: WorkerSkills = NO_SKILLS
 
     @property
     def known_as(self) -> str:

@@ -141,7 +141,8 @@ class Look:
         layout = self._layout
         downloader = Downloader(trust.base_url, trust.joined.trusted(), self._pace)
         cache = WheelCache(layout.wheels, layout.staging, downloader, signed)
-        stage = Stage(layout, downloader, cache, progress, self._settings.hive_ota_package_bytes_max)
+        most = self._settings.hive_ota_package_bytes_max
+        stage = Stage(layout, downloader, cache, progress, most, self._node.skills)
         try:
             name = stage.make(taken, taken.listing)
         except UpdateRefused as fault:

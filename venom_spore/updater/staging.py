@@ -30,6 +30,7 @@ from venom_spore.updater.download import PART, Downloader, Wanted, sha256_of
 from venom_spore.updater.progress import Progress
 from venom_spore.updater.reuse import refill
 from venom_spore.updater.room import check_room
+from venom_spore.updater.skills_import import NO_SKILLS, WorkerSkills
 from venom_spore.updater.wheel_cache import WheelCache, wanted_of
 
 UNPACKED_PER_PACKAGE_BYTE = 4
@@ -40,13 +41,14 @@ PACKAGE = "package.zip"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What one update works with; `package_bytes_max`: bytes of a package or wheel."""
+    """What one update works with; `package_bytes_max`: bytes of a package or wheel, `skills`: of the worker."""
 
     layout: Layout
     downloader: Downloader
     cache: WheelCache
     progress: Progress
     package_bytes_max: int
+    skills: WorkerSkills = NO_SKILLS
 
     def make(self, signed: Signed, listing: Listing) -> str:
         """The name of the release that was made; one that is complete already is taken as it is.
@@ -101,6 +103,7 @@ class Stage:
         self.progress.tell(f"{listing.manifest.version}, building its environment")
         python = build(folder, wheels, base_site)
         smoke(folder, listing.manifest.check)
+        self.skills.try_in(folder)
         with local_faults("completing the release"):
             shutil.rmtree(folder / WHEELS, ignore_errors=True)  # they are installed
             package.replace(folder / PACKAGE)
