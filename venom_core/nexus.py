@@ -146,7 +146,8 @@ async def _http(settings: Settings) -> AsyncIterator[list[asyncio.Task[None]]]:
     try:
         serving = importlib.import_module("venom_core.api.serving")
     except ImportError:
-        raise MissingExtra("HIVE_API_PORT needs packages that are missing: pip install 'venom-hive[ota]'") from None
+        sentence = "HIVE_API_PORT needs packages that are missing; in the clone, run: pip install '.[ota]'"
+        raise MissingExtra(sentence) from None
     async with serving.nexus_http(settings) as tasks:
         yield tasks
 

@@ -53,4 +53,4 @@ def test_the_demo_says_how_to_get_the_scanner(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(quickstart, "find_spec", lambda name: None)
     result = CliRunner().invoke(main, ["demo"])
     assert result.exit_code == 2
-    assert "pip install 'venom-hive[demo]'" in result.stderr
+    assert "pip install '.[demo]'" in result.stderr

@@ -154,6 +154,7 @@ def test_all_spores_take_a_release_while_they_work_and_go_back_from_one_that_doe
     assert re.search(r"^Update to 2\.0: all 3 Spores kept it after [\d.]+ s; [\d.]+ files/s before", text, re.MULTILINE)
     assert re.search(r"^Files by release: (1\.0 \d+)?(, )?(2\.0 \d+)?$", text, re.MULTILINE)
     assert "files are in the result exactly once." in text
+    assert text.rstrip().endswith("now yours: ./scripts/quickstart ~/src --ota")
     demo.leaves_nothing()
 
 

@@ -19,7 +19,7 @@ from venom_core.config import Settings
 from venom_core.execution.skills.parallel_skill import ParallelSkill
 from venom_spore.skills import SkillSet
 
-WHY = "semantic-kernel is not installed; pip install 'venom-hive[semantic-kernel]' to run this test"
+WHY = "semantic-kernel is not installed; run pip install '.[semantic-kernel]' in the clone to run this test"
 # Loaded here, because the package's own modules warn of what they deprecate, and warnings are errors.
 for module in ("semantic_kernel", "semantic_kernel.connectors.ai.open_ai", "semantic_kernel.contents"):
     pytest.importorskip(module, reason=WHY)

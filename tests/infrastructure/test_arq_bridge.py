@@ -149,7 +149,7 @@ def test_what_arq_would_leave_out_is_refused(url: str) -> None:
 async def test_without_the_extra_one_sentence_names_it(broker: MessageBroker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "arq", None)
     monkeypatch.setitem(sys.modules, "arq.connections", None)
-    sentence = r"^arq is not installed; install it with: pip install 'venom-hive\[arq\]'$"
+    sentence = r"^arq is not installed; in the clone, run: pip install '\.\[arq\]'$"
     with pytest.raises(MissingExtra, match=sentence):
         _ = broker.arq_pool
     with pytest.raises(MissingExtra, match=sentence):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from click.testing import CliRunner, Result
 from tests.cli.households import VENOM
 from tests.cli.terminal import Terminal
 from tests.ota.certificates import make_authority
+from tests.ota.folders import snapshot
 from tests.ota.hostile_server import HostileServer, serving
 from tests.ota.households import CHEAP, PASSPHRASE, package
 from venom_core.cli import main
@@ -183,6 +185,70 @@ def test_what_is_spoilt_is_found_by_verify(home: Path, tmp_path: Path) -> None:
     assert refused("verify").startswith("venom: BAD_METADATA: ")
 
 
+def test_a_damaged_file_is_not_published_and_the_words_mend_it(home: Path, tmp_path: Path) -> None:
+    package(home / "packages", "1.0.0")
+    done("sign", "1.0.0", "--node", "n 7", "--tag", "gpu", "--downgrade-from", "2.0.0")
+    done("publish")
+    [path] = (home / "repository/targets/packages").iterdir()
+    whole = path.read_bytes()
+    told = json.loads(done("verify", "--json"))["signed"]
+    fix = "sign it again with: venom ota sign 1.0.0 --node 'n 7' --tag gpu --downgrade-from 2.0.0\n"
+    for content, code in ((whole[:-1] + b"x", "WRONG_HASH"), (whole + b"x", "WRONG_LENGTH"), (None, "LOCAL_FAULT")):
+        path.unlink()
+        if content is not None:
+            path.write_bytes(content)
+        for command in ("publish", "verify"):
+            said = refused(command)
+            assert said.startswith(f"venom: {code}: {path} ")
+            assert said.endswith(fix)
+        # What a Nexus does every hour goes on, so that nothing expires by it.
+        assert "signed anew: nothing" in done("publish", "--due")
+        done(*shlex.split(fix.partition("venom ota ")[2]))
+        done("publish")
+        assert path.read_bytes() == whole
+        assert json.loads(done("verify", "--json"))["signed"] == told
+
+
+def test_a_damaged_wheel_and_what_was_withdrawn(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "a-1.0-py3-none-any.whl").write_bytes(b"wheel")
+    done("sign", str(package(tmp_path, app="scan")), str(tmp_path / "a-1.0-py3-none-any.whl"))
+    for path in (home / "repository/targets").rglob("*.a-1.0*.whl"):
+        path.unlink()
+    assert refused("publish").endswith("venom ota sign a-1.0-py3-none-any.whl\n")
+    done("sign", str(tmp_path / "a-1.0-py3-none-any.whl"))
+    for path in (home / "repository/targets/packages").iterdir():
+        path.unlink()
+    assert refused("publish").endswith("venom ota sign 1.0.0 --app scan\n")
+    # A withdrawal waits for no mending, and signing again would bring back what was withdrawn.
+    assert "is withdrawn; Spores" in done("rollback", "1.0.0", "--app", "scan")
+    done("publish")
+    assert refused("verify").endswith("restore it from a copy\n")
+
+
+def test_a_second_rollback_says_so_and_changes_nothing(home: Path) -> None:
+    package(home / "packages", "1.0.0")
+    done("sign", "1.0.0")
+    done("rollback", "1.0.0")
+    before = snapshot(home)
+    assert done("rollback", "1.0.0") == "tasks 1.0.0 is withdrawn already; nothing changes\n"
+    assert snapshot(home) == before
+
+
+def test_a_rollback_that_was_cut_off_is_published_by_the_next(home: Path) -> None:
+    package(home / "packages", "1.0.0")
+    done("sign", "1.0.0")
+    Repository(home, PASSPHRASE).withdraw("1.0.0")
+    assert "is withdrawn already" in done("rollback", "1.0.0")
+    [signed] = json.loads(done("verify", "--json"))["signed"]
+    assert signed["listing"]["withdrawn"]
+
+
+def test_keys_that_are_missing_are_counted_in_words(home: Path) -> None:
+    (home / "keys").rename(home / "away")
+    assert "2 keys of root must sign, and fewer are here; bring the others with" in refused("sign", "--renew", "root")
+    assert "a key of release must sign, and none is here; bring it with" in refused("sign", "--renew", "release")
+
+
 def test_keys_that_were_brought_along(home: Path, tmp_path: Path) -> None:
     (home / "keys").rename(tmp_path / "stick")
     assert "--keys FOLDER" in refused("sign", "--renew", "release")
@@ -229,7 +295,7 @@ def test_a_passphrase_is_asked_for_on_a_terminal_twice_for_a_new_one(tmp_path: P
 def test_without_the_extra_one_sentence_says_how_to_get_it(tmp_path: Path) -> None:
     """And everything else goes on without it."""
     blocked = "import sys; sys.modules['tuf'] = None; from venom_core.cli import main; main(sys.argv[1:])"
-    for arguments, said, code in ((["ota", "key"], "pip install 'venom-hive[ota]'", 1), (["--help"], "", 0)):
+    for arguments, said, code in ((["ota", "key"], "pip install '.[ota]'", 1), (["--help"], "", 0)):
         run = subprocess.run(
             [sys.executable, "-c", blocked, *arguments], capture_output=True, text=True, cwd=tmp_path, check=False
         )
@@ -247,8 +313,10 @@ async def test_spores_are_told_to_look_at_once(
     await asyncio.to_thread(done, "sign", "1.0.0")
     messages = broker.hive.link.listen(channel)
     assert await anext(messages) is None  # it listens
-    for words in (("publish",), ("rollback", "1.0.0")):
-        assert "1 listener told to look" in await asyncio.to_thread(done, *words, "--tell")
+    for words in (("publish",), ("rollback", "1.0.0"), ("rollback", "1.0.0")):
+        assert "1 listener heard it; only Spores whose venom-launcher has joined" in await asyncio.to_thread(
+            done, *words, "--tell"
+        )
         heard = await anext(messages)
         assert heard is not None
         assert read_order(broker.hive.seal, heard).command == "UPDATE_SYSTEM"

@@ -40,7 +40,7 @@ def run_quickstart(wishes: Wishes) -> int:
     SIGINT or SIGTERM. Raises `InputError`, before anything is started, if there is nothing to scan.
     """
     if find_spec("bandit") is None:
-        raise InputError("The scanner is not installed; run: pip install 'venom-hive[demo]'")
+        raise InputError("The scanner is not installed; in the clone, run: pip install '.[demo]'")
     sources = find_sources(wishes.path or installed_packages())
     clock = Clock()
     console = Console(highlight=False)
@@ -118,7 +118,7 @@ async def _run(wishes: Wishes, sources: Sources, view: View, fleet: Fleet, clock
     proof = run.ledger.prove(run.files)
     for text, style in report(run, proof):
         view.say(text, style)
-    view.say("now yours: ./scripts/quickstart ~/src", "bold")
+    view.say(f"now yours: ./scripts/quickstart ~/src{' --ota' if wishes.ota else ''}", "bold")
     return 0 if proof.holds and not run.ledger.failed and THIRD not in run.ledger.releases else 1
 
 

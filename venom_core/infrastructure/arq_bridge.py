@@ -108,4 +108,4 @@ def _connections() -> ModuleType:
     try:
         return importlib.import_module("arq.connections")
     except ImportError:
-        raise MissingExtra("arq is not installed; install it with: pip install 'venom-hive[arq]'") from None
+        raise MissingExtra("arq is not installed; in the clone, run: pip install '.[arq]'") from None

@@ -34,5 +34,5 @@ try:
     from tuf.ngclient import UpdaterConfig as UpdaterConfig
 except ImportError as fault:
     raise MissingExtra(
-        f"signed updates need a package that is missing ({fault.name}); install it with: pip install 'venom-hive[ota]'"
+        f"signed updates need a package that is missing ({fault.name}); in the clone, run: pip install '.[ota]'"
     ) from None

@@ -21,7 +21,7 @@ READING_S_MAX = 30.0
 READERS_MAX = 4
 _RESULT_BYTES_MAX = 8_388_608
 _READER = "venom_spore.builtin.page_reader"
-_EXTRA = "extract needs the package trafilatura; install venom-hive[web] on this node"
+_EXTRA = "extract needs the package trafilatura; in the clone, run: pip install '.[web]'"
 
 
 class Pages:
