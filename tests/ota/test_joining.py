@@ -156,7 +156,8 @@ def test_whatever_the_network_answers_nothing_is_joined(hostile: HostileServer, 
     for code, plan in plans.items():
         hostile.plan("1.root.json", plan)
         fails(code, folder, hostile.url, "0" * 64)
-    fails(Code.UNREACHABLE, folder, f"http://127.0.0.1:{free_port()}", "0" * 64)
+    said = fails(Code.UNREACHABLE, folder, f"http://127.0.0.1:{free_port()}", "0" * 64)
+    assert said.endswith("; check the address, and that a Nexus serves there (HIVE_API_PORT)")
     fails(Code.BAD_URL, folder, "https://127.1", "0" * 64)
     fails(Code.INSECURE_URL, folder, "http://nexus.example", "0" * 64)
     assert not folder.exists()
@@ -173,9 +174,14 @@ def test_joining_again_changes_the_address_and_keeps_the_floor(household: Househ
 
 def test_another_repository_is_not_joined_over_the_first(household: Household) -> None:
     before = snapshot(household.trust_folder)
-    for fingerprint, app in (("0" * 64, "tasks"), (household.repository.fingerprint(), "other")):
-        with pytest.raises(InputError, match="follows another repository or app"):
+    known = household.repository.fingerprint()
+    for fingerprint, app, said in (
+        ("0" * 64, "tasks", f"follows the fingerprint {known}, and {'0' * 64} was given; compare both"),
+        (known, "other", "follows the app tasks, and other was given; check --app"),
+    ):
+        with pytest.raises(InputError, match=said) as caught:
             join(household.trust_folder, household.server.url, fingerprint, app)
+        assert "Only to leave the first for good, remove" in str(caught.value)
     assert snapshot(household.trust_folder) == before
 
 

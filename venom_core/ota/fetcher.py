@@ -25,6 +25,7 @@ from venom_core.ota.tuf_names import DownloadHTTPError, FetcherInterface
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
 CONNECT_S = 10.0
+LATER = "it is tried again later"
 Result = TypeVar("Result")
 # Both mean that there is no such file: TUF asks for the root after the newest to learn that it is the newest.
 _ABSENT = (403, 404)
@@ -152,7 +153,7 @@ def too_big(url: str, bytes_max: int) -> UpdateRefused:
 
 def too_slow(url: str, seconds: float) -> UpdateRefused:
     """TOO_SLOW, in words."""
-    return UpdateRefused(Code.TOO_SLOW, f"{url} did not come whole within {seconds:g} s; it is tried again later")
+    return UpdateRefused(Code.TOO_SLOW, f"{url} did not come whole within {seconds:g} s; {LATER}")
 
 
 def refusal_of(fault: Exception, url: str) -> UpdateRefused:
@@ -170,4 +171,4 @@ def refusal_of(fault: Exception, url: str) -> UpdateRefused:
     if isinstance(fault, httpx.RemoteProtocolError | httpx.DecodingError):
         return UpdateRefused(Code.BAD_ANSWER, f"{url} was answered against the rules of HTTP ({fault})")
     said = str(fault) or type(fault).__name__
-    return UpdateRefused(Code.UNREACHABLE, f"{url} cannot be reached ({said}); it is tried again later")
+    return UpdateRefused(Code.UNREACHABLE, f"{url} cannot be reached ({said}); {LATER}")

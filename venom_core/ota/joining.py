@@ -17,7 +17,7 @@ import msgspec
 from venom_core.clock import Clock
 from venom_core.errors import InputError
 from venom_core.ota.addresses import METADATA_PATH, TARGETS_PATH, parse_base
-from venom_core.ota.fetcher import Fetcher, Patience, trusted_roots
+from venom_core.ota.fetcher import LATER, Fetcher, Patience, trusted_roots
 from venom_core.ota.floors import Floor, read_floor, write_floor
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.tuf_names import DownloadHTTPError
@@ -121,11 +121,21 @@ def _before(folder: Path, joined: Joined) -> Floor | None:
         return None
     earlier = read_joined(folder)
     if (earlier.fingerprint, earlier.app) != (joined.fingerprint, joined.app):
-        raise InputError(f"{folder} follows another repository or app; remove the folder to forget it, and join again")
+        raise InputError(_other(folder, earlier, joined))
     if earlier.url.startswith("https:") and not joined.url.startswith("https:"):
         sentence = f"{earlier.url} was joined by https; {joined.url} is not encrypted, remove {folder} if that is meant"
         raise UpdateRefused(Code.INSECURE_URL, sentence)
     return read_floor(folder / FLOOR)
+
+
+def _other(folder: Path, earlier: Joined, joined: Joined) -> str:
+    """First what may be a slip of the hand: the folder holds the floors that keep this node from going back."""
+    if earlier.fingerprint != joined.fingerprint:
+        said = f"the fingerprint {earlier.fingerprint}, and {joined.fingerprint} was given"
+        slip = "compare both with what `venom ota key` prints"
+    else:
+        said, slip = f"the app {earlier.app}, and {joined.app} was given", "check --app"
+    return f"{folder} follows {said}; {slip}. Only to leave the first for good, remove {folder} and join again"
 
 
 def _first_root(joined: Joined, patience: Patience | None) -> bytes:
@@ -136,6 +146,8 @@ def _first_root(joined: Joined, patience: Patience | None) -> bytes:
         except DownloadHTTPError as fault:
             sentence = f"{fault}; is this the address of a Nexus with a published repository?"
             raise UpdateRefused(Code.BAD_ANSWER, sentence) from None
+        except UpdateRefused as fault:
+            raise _not_later(fault) from None
     found = fingerprint_of(root)
     if found != joined.fingerprint:
         raise UpdateRefused(
@@ -144,3 +156,12 @@ def _first_root(joined: Joined, patience: Patience | None) -> bytes:
         )
     root_of(root)
     return root
+
+
+def _not_later(fault: UpdateRefused) -> UpdateRefused:
+    """Who joins is a person: nothing tries again when the command has ended."""
+    said = str(fault).removeprefix(f"{fault.code}: ")
+    if not said.endswith(LATER):
+        return fault
+    fix = "check the address, and that a Nexus serves there (HIVE_API_PORT)"
+    return UpdateRefused(fault.code, f"{said.removesuffix(LATER)}{fix}")
