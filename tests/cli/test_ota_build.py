@@ -58,6 +58,7 @@ def test_every_field_of_the_manifest_can_be_given(venom: Venom, folder: Path) ->
         (("1.0.0 beta", "our_skills.py"), "BAD_METADATA"),
         (("1.0", "our_skills.py", "--python", "new"), "BAD_METADATA"),
         (("1.0", "our_skills.py", "--check", "no function"), "BAD_METADATA"),
+        (("1.0", "our_skills.py", "--platform", "windoze"), "no node is of the platform windoze"),
     ],
 )
 def test_what_no_node_would_take_is_not_built(
@@ -65,6 +66,26 @@ def test_what_no_node_would_take_is_not_built(
 ) -> None:
     assert code in refused(venom("ota", "build", *arguments))
     assert not list((folder / "ota").glob("packages/*"))
+
+
+def test_a_version_is_built_in_one_spelling(venom: Venom, folder: Path) -> None:
+    assert venom("ota", "build", "1.6", "our_skills.py").exit_code == 0
+    said = refused(venom("ota", "build", "1.6.0", "our_skills.py"))
+    assert "VERSION_REUSED: 1.6.0 is the same version as 1.6, which is built already; give it a new version" in said
+    assert venom("ota", "build", "1.6.1", "our_skills.py").exit_code == 0
+    assert venom("ota", "build", "1.6.0", "our_skills.py", "--app", "tasks-2").exit_code == 0
+    assert venom("ota", "build", "1.6", "our_skills.py").exit_code == 0
+
+
+def test_the_keys_stay_out_of_a_package_of_the_whole_folder(
+    venom: Venom, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HIVE_OTA_HOME")
+    assert venom("ota", "init").exit_code == 0
+    built = [venom("ota", "build", "1.0", ".") for _ in range(2)]
+    assert [done.exit_code for done in built] == [0, 0], built[1].stderr
+    names = inspect_package(folder / ".venom" / "ota" / "packages" / "tasks-1.0.zip").contents.files
+    assert [name for name in names if ".venom" in name or name.endswith(".pem")] == []
 
 
 def test_wrong_use_is_explained(venom: Venom, folder: Path) -> None:
@@ -114,6 +135,6 @@ def test_a_wheel_that_is_gone_or_another_is_named(venom: Venom, folder: Path) ->
 
 def test_wheels_inside_need_no_signature_of_their_own(venom: Venom, folder: Path) -> None:
     done = venom("ota", "build", "1.0", "our_skills.py", *pinned(folder), "--embed-wheels")
-    assert len(done.stdout.splitlines()) == 1
+    assert done.stdout.splitlines()[1:] == ["acme-1.0-py3-none-any.whl  in the package"]
     [package] = Shelf(folder / "ota", "").all()
     assert package.wheels == ()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from packaging.tags import platform_tags
 
 from tests.ota.folders import snapshot
 from tests.ota.hand_wheels import make_wheel
@@ -133,7 +134,21 @@ def test_names_that_would_clash_are_refused(source: Path, tmp_path: Path) -> Non
     assert _code(PLAIN, source, twin) is Code.ZIP_DUPLICATE
     (source / "a:b").write_bytes(b"")
     assert _code(PLAIN, source) is Code.ZIP_PATH
-    assert _code(PLAIN, tmp_path / "none") is Code.LOCAL_FAULT
+
+
+def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UpdateRefused) as refused:
+        build_package(PLAIN, [tmp_path / "none.py"])
+    assert str(refused.value) == f"LOCAL_FAULT: the source {tmp_path / 'none.py'} is not there; check the path"
+
+
+def test_every_platform_of_this_python_is_known(source: Path) -> None:
+    manifest = msgspec.structs.replace(PLAIN, platforms=tuple(platform_tags()))
+    assert inspect_package(build_package(manifest, [source]).data).manifest == manifest
+    with pytest.raises(
+        UpdateRefused, match=r"no node is of the platform windoze; give any, linux_ARCH, manylinux2014_"
+    ):
+        build_package(msgspec.structs.replace(PLAIN, platforms=("windoze",)), [source])
 
 
 @pytest.mark.parametrize(
@@ -166,6 +181,10 @@ def test_sources_up_to_the_limits_are_taken_and_one_more_is_not(source: Path) ->
         {"min_spore": "x"},
         {"platforms": ()},
         {"platforms": ("linux-x86",)},
+        {"platforms": ("windoze",)},
+        {"platforms": ("any", "linux_x86-64")},
+        {"platforms": ("linux_windoze",)},
+        {"platforms": ("manylinux_2_17",)},
         {"python": "3.11"},
         {"python": ">=3.11," * 50},
         {"check": "module"},
@@ -185,6 +204,8 @@ def test_a_manifest_that_no_node_would_take_is_refused(source: Path, change: dic
     [
         {"version": "1!2.0rc1.post2.dev3+local.4"},
         {"platforms": ("manylinux_2_17_x86_64", "any")},
+        {"platforms": ("linux_armv7l", "manylinux2014_aarch64", "musllinux_1_2_x86_64", "win_amd64")},
+        {"platforms": ("macosx_11_0_arm64", "macosx_10_13_universal2")},
         {"python": ">=3.11,<3.15"},
         {"check": "skills.deep.er:ready"},
         {"min_spore": "0.3.0"},

@@ -65,5 +65,7 @@ def build(
     click.echo(f"{made.path}  {made.size:,} bytes  sha256 {made.checksum}")
     for wheel in made.wheels:
         click.echo(f"{wheel}  {wheel.stat().st_size:,} bytes")
+    for name in made.embedded:
+        click.echo(f"{name}  in the package")
     beside = "" if app == "tasks" else f" --app {app}"
     click.echo(f"Sign it with: venom ota sign {version}{beside}", err=True)

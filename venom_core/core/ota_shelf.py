@@ -16,6 +16,7 @@ from venom_core.ota.durable import local_faults
 from venom_core.ota.manifest import Manifest
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.verifying import PACKAGES, WHEELS, Signed
+from venom_core.ota.versions import check_spelling
 from venom_core.ota.wheelhouse import fetch_wheels
 from venom_core.ota.whole_files import PUBLIC, write_whole
 
@@ -27,7 +28,7 @@ class Package:
     """A package on this machine's disk. `checksum`: its SHA-256, 64 hex digits; `size` in bytes.
 
     `package_url` is where a Nexus serves it once it is published; only its path if HIVE_OTA_URL is not given. `wheels`:
-    files of its lock that are to be signed with it.
+    files of its lock that are to be signed with it. `embedded`: names of those that are inside.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class Package:
     size: int
     app: str = "tasks"
     wheels: tuple[Path, ...] = ()
+    embedded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ class Shelf:
             embed_wheels=needs.embed_wheels if needs else False,
             home=self._home,
         )
+        check_spelling(manifest.version, self._versions(manifest.app), "built")
         path = self.folder / built.package.name
         if path.exists() and path.read_bytes() != built.data:
             raise InputError(f"{path} was built before with other content; build it under a new version, or remove it")
@@ -135,6 +138,11 @@ class Shelf:
                 missing.append(wheel)
         return tuple(missing)
 
+    def _versions(self, app: str) -> list[str]:
+        """Of an app, by the names of the packages that lie there; what follows the name may be none."""
+        start, end = f"{app}-", ".zip"
+        return [path.name.removeprefix(start).removesuffix(end) for path in self.folder.glob(f"{start}*{end}")]
+
     def _package(self, path: Path, known: packages.Package) -> Package:
         manifest = known.manifest
         signed = Signed(f"{PACKAGES}{known.name}", known.length, known.sha256, None)
@@ -149,4 +157,5 @@ class Shelf:
             size=known.length,
             app=manifest.app,
             wheels=tuple(self._home / WHEELS / wheel.file for wheel in locked if wheel.file not in inside),
+            embedded=tuple(sorted(inside)),
         )

@@ -16,7 +16,7 @@ from venom_core.ota.lock import Lock, write_lock
 from venom_core.ota.manifest import MANIFEST, Listing, Manifest, write_manifest
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.sources import collect_sources
-from venom_core.ota.versions import check_manifest
+from venom_core.ota.versions import check_manifest, check_platforms
 from venom_core.ota.wheelhouse import wheels_for
 from venom_core.ota.zip_reader import Archive, Contents, Limits, opened
 
@@ -82,6 +82,7 @@ def build_package(
     """
     bounds = limits or Limits()
     check_manifest(manifest)
+    check_platforms(manifest)
     sources = collect_sources(source_paths, bounds, home)
     if not sources.files:
         raise UpdateRefused(Code.BAD_METADATA, "the sources hold no file; name the files and folders to release")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ def collect_sources(paths: Sequence[Path], limits: Limits, home: Path | None = N
     with local_faults("reading the sources"):
         for given in paths:
             path = given.absolute()
+            if not os.path.lexists(path):
+                raise UpdateRefused(Code.LOCAL_FAULT, f"the source {given} is not there; check the path")
             check_place(given, home)
             for file in _walk(path, limits, home):
                 below = file.relative_to(path).as_posix()
