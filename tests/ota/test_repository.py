@@ -80,6 +80,16 @@ def test_a_version_is_signed_once(repository: Repository, tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+def test_a_version_is_signed_in_one_spelling(repository: Repository, tmp_path: Path) -> None:
+    """Nodes compare versions, not words: they would take 1.0 for the 1.0.0 that is signed."""
+    before = snapshot(repository.home)
+    with pytest.raises(UpdateRefused, match=r"1\.0 is the same version as 1\.0\.0, which is signed already") as caught:
+        repository.add_package(package(tmp_path, "1.0"))
+    assert caught.value.code is Code.VERSION_REUSED
+    assert snapshot(repository.home) == before
+    repository.add_package(package(tmp_path, "1.0", app="other"))
+
+
 def test_what_is_no_package_is_not_signed(repository: Repository, tmp_path: Path) -> None:
     before = snapshot(repository.home)
     (tmp_path / "tasks-2.0.0.zip").write_bytes(b"PK\x05\x06" + b"\0" * 18)

@@ -194,9 +194,14 @@ def _day(text: str) -> str:
 def rollback(version: str, app: str, tell: bool, redis_url: str | None, keys: tuple[Path, ...]) -> None:
     """Withdraw a release and publish that: Spores that run VERSION go back to what they ran before."""
     opened = repository(keys)
-    opened.withdraw(version, app)
-    opened.publish()
-    click.echo(f"{app} {version} is withdrawn; Spores that run it go back when they look next")
+    if opened.is_withdrawn(version, app):
+        words = "is withdrawn already; nothing changes"
+    else:
+        opened.withdraw(version, app)
+        words = "is withdrawn; Spores that run it go back when they look next"
+    # Only what is due: a damaged file of another release keeps no withdrawal back, and what was cut off is finished.
+    opened.publish(due_only=True)
+    click.echo(f"{app} {version} {words}")
     if tell:
         tell_spores(redis_url)
 

@@ -40,7 +40,7 @@ def tell_spores(redis_url: str | None) -> None:
 
     async def work(broker: MessageBroker) -> int:
         heard = await broker.broadcast_control(UPDATE, {})
-        click.echo(f"{several(heard, 'listener')} told to look")
+        click.echo(f"{several(heard, 'listener')} heard it; only Spores whose venom-launcher has joined will look")
         return OK
 
     with_broker(redis_url, work)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,13 @@ from venom_core.ota.durable import local_faults
 from venom_core.ota.metadata_files import MetadataFiles
 from venom_core.ota.package import inspect_package
 from venom_core.ota.refusal import Code, UpdateRefused
+from venom_core.ota.suitability import ANY_NODE
 from venom_core.ota.tuf_names import DownloadHTTPError, DownloadLengthMismatchError, FetcherInterface
 from venom_core.ota.verifying import Judge, Signed, Standing, in_words
 
 _ABSENT = 404
+APP = "tasks"
+"""The app that is meant where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +67,52 @@ def check_repository(files: MetadataFiles, targets: Path, clock: Clock | None = 
     return checked
 
 
+def check_served(targets: Path, signed: Iterable[Signed]) -> None:
+    """Whether every file that a Spore may ask for is there and is the one that was signed; `UpdateRefused`.
+
+    What was withdrawn is left out: nobody loads it any more.
+    """
+    for each in signed:
+        if each.listing is None or not each.listing.withdrawn:
+            _check_bytes(targets / each.served_as, each)
+
+
 def check_file(path: Path, signed: Signed) -> None:
     """Whether a file is the one that was signed, and a package what its listing says; `UpdateRefused`."""
-    with local_faults(f"reading {signed.name}"), path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-        length = file.seek(0, 2)
-    if length != signed.length:
-        raise UpdateRefused(Code.WRONG_LENGTH, f"{path} has {length:,} bytes, {signed.length:,} were signed; {_FIX}")
-    if found != signed.sha256:
-        raise UpdateRefused(Code.WRONG_HASH, f"{path} is not the file that was signed; {_FIX}")
+    _check_bytes(path, signed)
     if signed.listing is None:
         return
     package, listing = inspect_package(path), signed.listing
     says = (listing.manifest, listing.files, listing.unpacked_bytes)
     if says != (package.manifest, len(package.contents.files), package.contents.unpacked_bytes):
-        raise UpdateRefused(Code.ZIP_LIES, f"{path} holds something else than was signed; {_FIX}")
+        said = f"{path} holds something else than was signed; build and sign the release anew"
+        raise UpdateRefused(Code.ZIP_LIES, said)
 
 
-_FIX = "restore it from a copy, or build and sign the release anew"
+def _check_bytes(path: Path, signed: Signed) -> None:
+    if not path.exists():
+        raise UpdateRefused(Code.LOCAL_FAULT, f"{path} is signed, and is not there; {_fix(signed)}")
+    with local_faults(f"reading {signed.name}"), path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+        length = file.seek(0, 2)
+    if length != signed.length:
+        said = f"{path} has {length:,} bytes, {signed.length:,} were signed"
+        raise UpdateRefused(Code.WRONG_LENGTH, f"{said}; {_fix(signed)}")
+    if found != signed.sha256:
+        raise UpdateRefused(Code.WRONG_HASH, f"{path} is not the file that was signed; {_fix(signed)}")
+
+
+def _fix(signed: Signed) -> str:
+    """How the file is put back, for the same nodes as before; signing what was withdrawn would bring it back."""
+    listing = signed.listing
+    if listing is None:
+        return f"sign it again with: venom ota sign {signed.name.rpartition('/')[2]}"
+    if listing.withdrawn:
+        return "restore it from a copy"
+    manifest = listing.manifest
+    given = [("--app", manifest.app)] if manifest.app != APP else []
+    given += [("--node", node) for node in listing.nodes if node != ANY_NODE]
+    given += [("--tag", tag) for tag in listing.tags]
+    given += [("--downgrade-from", version) for version in listing.downgrade_from]
+    words = shlex.join(["venom", "ota", "sign", manifest.version, *(word for option in given for word in option)])
+    return f"sign it again with: {words}"

@@ -22,6 +22,7 @@ import msgspec
 from venom_core.audit_chain import AuditChain
 from venom_core.clock import Clock
 from venom_core.errors import AuditBroken, InputError
+from venom_core.ota.checking import check_served
 from venom_core.ota.durable import sync
 from venom_core.ota.joining import fingerprint_of
 from venom_core.ota.key_files import KeyFile
@@ -36,6 +37,7 @@ from venom_core.ota.signing import sign
 from venom_core.ota.stretching import COST
 from venom_core.ota.tuf_names import Root, TargetFile, Targets
 from venom_core.ota.verifying import WHEELS, Signed, package_name, read_targets
+from venom_core.ota.versions import check_spelling
 from venom_core.ota.whole_files import PUBLIC, only_one
 
 log = logging.getLogger("venom.ota")
@@ -127,7 +129,7 @@ class Repository:
         """Sign a package for some nodes; it reaches them with the next `publish`.
 
         Raises:
-            UpdateRefused: the package is none, or its version is taken by another (VERSION_REUSED).
+            UpdateRefused: the package is none, or its version is taken, also as 1.6 by 1.6.0 (VERSION_REUSED).
             InputError: a key or its passphrase is missing.
         """
         package = inspect_package(path)
@@ -137,6 +139,9 @@ class Repository:
         if before is not None and before.hashes.get("sha256") != package.sha256:
             sentence = f"{name} is signed already with other content; build it under a new version"
             raise UpdateRefused(Code.VERSION_REUSED, sentence)
+        manifest = listing.manifest
+        releases = [each.listing.manifest for each in self.signed() if each.listing is not None]
+        check_spelling(manifest.version, [each.version for each in releases if each.app == manifest.app], "signed")
         return self._add(name, path, listing)
 
     def add_wheel(self, path: Path) -> Signed:
@@ -144,26 +149,42 @@ class Repository:
         return self._add(f"{WHEELS}{path.name}", path, None)
 
     def withdraw(self, version: str, app: str = "tasks") -> Signed:
-        """Say that a release is not to run: who runs it goes back; InputError if it was never signed."""
+        """Say that a release is not to run: who runs it goes back; InputError if it was never signed.
+
+        Done again, it changes nothing.
+        """
         with self._alone():
-            found = {each.name: each for each in self.signed()}
-            wanted = next((each for each in found.values() if _is(each, app, version)), None)
-            if wanted is None or wanted.listing is None:
-                raise InputError(f"{app} {version} is not signed here; see what is with: venom ota verify")
-            listing = msgspec.structs.replace(wanted.listing, withdrawn=True)
+            wanted, listing = self._release(version, app)
+            if listing.withdrawn:
+                return wanted
+            listing = msgspec.structs.replace(listing, withdrawn=True)
             targets = self.files.read(Targets).signed
             targets.targets[wanted.name].unrecognized_fields["custom"] = custom_of(listing)
             self._write_targets(targets)
             self._note("withdrawn", wanted.name, wanted.sha256)
             return replace(wanted, listing=listing)
 
+    def is_withdrawn(self, version: str, app: str = "tasks") -> bool:
+        """Whether a release was withdrawn; InputError if it was never signed."""
+        return self._release(version, app)[1].withdrawn
+
+    def _release(self, version: str, app: str) -> tuple[Signed, Listing]:
+        for each in self.signed():
+            manifest = each.listing.manifest if each.listing else None
+            if each.listing and manifest and (manifest.app, manifest.version) == (app, version):
+                return each, each.listing
+        raise InputError(f"{app} {version} is not signed here; see what is with: venom ota verify")
+
     def publish(self, *, due_only: bool = False) -> Published:
         """Say what is the newest: snapshot where it changed or is half through its life, and timestamp.
 
         With `due_only` the timestamp too is signed only when it is due: what a Nexus does every hour, without any
-        offline key. Raises InputError if a key is missing.
+        offline key. Raises InputError if a key is missing; without `due_only` also `UpdateRefused` if a file that is
+        served is damaged or gone. Renewal goes on then, so that no one file makes everything expire.
         """
         with self._alone():
+            if not due_only:
+                check_served(self.targets_folder, self.signed())
             done = self._publish(due_only=due_only)
             if done.renewed:
                 self._note("published", ", ".join(done.renewed))
@@ -299,8 +320,3 @@ def _oldest(files: list[KeyFile], keyids: list[str]) -> str:
     """The id of the key that was made first; one whose age is not known here counts as the oldest."""
     made = {file.half.keyid: file.half.made_ms for file in files}
     return min(keyids, key=lambda keyid: made.get(keyid, 0))
-
-
-def _is(signed: Signed, app: str, version: str) -> bool:
-    manifest = signed.listing.manifest if signed.listing else None
-    return manifest is not None and (manifest.app, manifest.version) == (app, version)

@@ -19,11 +19,14 @@ def sign(metadata: Metadata[Kind], keys: KeyStore, *roots: Root) -> Metadata[Kin
         metadata.sign(signer, append=True)
     for root in roots:
         if not counts(metadata, root):
-            raise InputError(
-                f"{root.roles[role].threshold} keys of {shown(role)} must sign, and fewer are here; bring the others "
-                "with --keys FOLDER"
-            )
+            raise InputError(_too_few(root.roles[role].threshold, shown(role)))
     return metadata
+
+
+def _too_few(threshold: int, role: str) -> str:
+    if threshold == 1:
+        return f"a key of {role} must sign, and none is here; bring it with --keys FOLDER"
+    return f"{threshold} keys of {role} must sign, and fewer are here; bring the others with --keys FOLDER"
 
 
 def counts(metadata: Metadata[Kind], root: Root) -> bool:
