@@ -128,7 +128,9 @@ async def test_an_error_does_not_repeat_the_query_of_an_address(read: Pages, mon
 
 async def test_a_missing_extra_is_one_sentence(read: Pages, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "find_spec", lambda _: None)
-    with pytest.raises(MissingExtra, match=r"extract needs the package trafilatura; in the clone, run: pip install '\.\[web\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"extract needs the package trafilatura; in the clone, run: pip install '\.\[web\]'"
+    ):
         await read.extract(html="<p>a</p>")
     assert (await read.summarise(text="One thing. And another."))["summary"]
 
