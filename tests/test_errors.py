@@ -6,6 +6,7 @@ import pytest
 
 from venom_core import errors
 from venom_core.errors import VenomError
+from venom_core.ota.refusal import UpdateRefused
 
 TREE = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, VenomError)]
 
@@ -26,7 +27,8 @@ def test_the_drawn_tree_is_the_real_one() -> None:
             depth = len(found[1]) // 4
             path = [*path[:depth], found[2]]
             drawn[found[2]] = path[-2] if depth else ""
-    assert drawn == {kind.__name__: "" if kind is VenomError else kind.__bases__[0].__name__ for kind in TREE}
+    kinds = [*TREE, UpdateRefused]
+    assert drawn == {kind.__name__: "" if kind is VenomError else kind.__bases__[0].__name__ for kind in kinds}
 
 
 @pytest.mark.parametrize(

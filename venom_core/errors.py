@@ -18,6 +18,7 @@
     │   ├── StoreTooOld           a server older than we support
     │   └── QueueFull             the hive's own limit on queued tasks
     ├── SecurityError             a message that is forged, altered, unsigned or foreign
+    │   ├── UpdateRefused         an update that was not taken, with a code (in venom_core.ota.refusal)
     │   └── AuditBroken           an audit whose lines do not follow one another, or that lacks what was seen of it
     ├── StackError                Docker or its compose plugin is missing, or did not do what was asked
     ├── LeaseLost                 this node is no longer the holder of what it works on

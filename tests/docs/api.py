@@ -26,6 +26,9 @@ PUBLIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("Foreman", "venom_core/agents/foreman.py", ("ForemanAgent",)),
     ("Nodes", "venom_core/core/node_manager.py", ("NodeManager",)),
     ("Updates", "venom_core/core/ota_manager.py", ("OTAManager",)),
+    ("A package of an update", "venom_core/core/ota_shelf.py", ("Package",)),
+    ("How a look for an update ended", "venom_spore/updater/run.py", ("Exit", "Outcome")),
+    ("Why an update was refused", "venom_core/ota/refusal.py", ("UpdateRefused",)),
     ("Containers", "venom_core/infrastructure/stack_manager.py", ("StackManager",)),
     ("Broadcasts", "venom_core/domain/order.py", ("read_order",)),
     ("Settings", "venom_core/config.py", ("Settings",)),
@@ -62,12 +65,17 @@ def _class(node: ast.ClassDef) -> Iterator[str]:
     yield f"### {node.name}\n"
     yield f"{_words(node)}\n"
     fields = [item for item in node.body if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)]
-    shown = [ast.unparse(item) for item in fields if not ast.unparse(item.target).startswith("_")]
+    members = [item for item in node.body if isinstance(item, ast.Assign) and _is_enum(node)]
+    shown = [text for text in map(ast.unparse, [*fields, *members]) if not text.startswith("_")]
     if shown and node.name != "Settings":
         yield "```text\n" + "\n".join(shown) + "\n```\n"
     for item in node.body:
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and _is_public(item):
             yield from _function(item, "####")
+
+
+def _is_enum(node: ast.ClassDef) -> bool:
+    return any(ast.unparse(base).endswith("Enum") for base in node.bases)
 
 
 def _is_public(item: Function) -> bool:
