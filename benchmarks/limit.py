@@ -18,22 +18,26 @@ from benchmarks.store_probe import store_probe
 TASKS, BARE_TASKS, REPEATS = 200_000, 1_000_000, 40
 SHARE_OF_ONE, SHARE_OF_TWO = 55.0, 80.0
 REDIS, ASYNCIO, ONE, TWO = "Redis alone", "asyncio alone", "the hive, one process", "the hive, two processes"
+CORES = "all cores busy"
 NOTE = """Redis alone: tasks a second of its CPU, when a program claims and settles them through the same scripts at the
 batch size of a draining Spore, which is counted in the drains of this run ({:,.0f} tasks a call); no task runs. asyncio
 alone: no-op coroutines as tasks of a uvloop, a hundred at a time, tasks a second of its CPU. Neither can be beaten by
 one process that takes its tasks from one server. The hive's rates are a second of the clock, with server, Spores and
-the runner on the same {} cores."""
+the runner on the same {} cores. All cores busy: what these {} cores would do if nothing else ran on them and none ever
+waited, at the CPU that server and Spores together took for a task of the two-process drains; with few cores this, and
+not the server, is what two processes run into."""
 
 
 @dataclass(slots=True)
 class Found:
-    """One value a round: tasks a second, and the mean batch of a Spore's calls."""
+    """One value a round: tasks a second, the mean batch of a Spore's calls, and the CPU of a task with two."""
 
     redis: list[float] = field(default_factory=list)
     asyncio: list[float] = field(default_factory=list)
     one: list[float] = field(default_factory=list)
     two: list[float] = field(default_factory=list)
     batch: list[float] = field(default_factory=list)
+    both_us: list[float] = field(default_factory=list)
 
 
 def measure(lab: Lab) -> Section:
@@ -48,12 +52,16 @@ def measure(lab: Lab) -> Section:
 
 def section_of(found: Found, cores: int) -> Section:
     """The table: shares are of the lower of the two limits."""
-    section = Section("limit", "The share of the limit", ["", "tasks/s", "least–most", "% of the lower limit"])
-    section.notes.append(NOTE.format(middle(found.batch), cores))
+    section = Section(
+        "limit", "The share of the limit", ["", "tasks/s", "least–most", "% of the lower limit", "% of all cores busy"]
+    )
+    section.notes.append(NOTE.format(middle(found.batch), cores, cores))
     lower = min(middle(found.redis), middle(found.asyncio))
-    rows = ((REDIS, found.redis), (ASYNCIO, found.asyncio), (ONE, found.one), (TWO, found.two))
+    busy = [cores * 1e6 / both_us for both_us in found.both_us]
+    rows = ((REDIS, found.redis), (ASYNCIO, found.asyncio), (CORES, busy), (ONE, found.one), (TWO, found.two))
     for words, rates in rows:
-        section.rows.append([words, whole(middle(rates)), span(rates), f"{middle(rates) / lower * 100:.0f}"])
+        shares = [f"{middle(rates) / limit * 100:.0f}" for limit in (lower, middle(busy))]
+        section.rows.append([words, whole(middle(rates)), span(rates), *shares])
         section.numbers[words] = rates
     section.numbers["batch"] = found.batch
     for words, rates, least in ((ONE, found.one, SHARE_OF_ONE), (TWO, found.two, SHARE_OF_TWO)):
@@ -63,16 +71,18 @@ def section_of(found: Found, cores: int) -> Section:
 
 
 def _drain(lab: Lab, processes: int, found: Found) -> float:
-    """Tasks a second; with one process the mean batch of its calls is noted too."""
+    """Tasks a second; beside it the mean batch of one process' calls, or the CPU of a task with two, is noted."""
     count = lab.count(TASKS)
     lab.server.empty()
     lab.ask(lab.hive, "bulk", count, "noop", {"n": 1})
     lab.server.client.config_resetstat()
-    per_second = lab.drain_queued(lab.hive, count, processes=processes).per_second
-    if processes == 1:
+    drained = lab.drain_queued(lab.hive, count, processes=processes)
+    if processes > 1:
+        found.both_us.append(drained.worker_us + drained.redis_us)
+    else:
         # Each task is claimed and settled; the few heartbeats do not move the mean.
         found.batch.append(2 * count / script_calls(lab.server.info("commandstats")))
-    return per_second
+    return drained.per_second
 
 
 def script_calls(stats: dict[str, Any]) -> int:

@@ -35,10 +35,18 @@ def test_a_second_spore_is_judged_by_pairs_and_not_by_the_best_of_each() -> None
 
 
 def test_shares_are_of_the_lower_limit() -> None:
-    found = limit.Found(redis=[100_000], asyncio=[400_000], one=[60_000], two=[79_000], batch=[100])
+    found = limit.Found(redis=[100_000], asyncio=[400_000], one=[60_000], two=[79_000], batch=[100], both_us=[20.0])
     section = limit.section_of(found, 2)
     assert judged(section) == [(55.0, 60.0, True), (80.0, 79.0, False)]
-    assert [row[3] for row in section.rows] == ["100", "400", "60", "79"]
+    assert [row[3:] for row in section.rows] == [
+        ["100", "100"],
+        ["400", "400"],
+        ["100", "100"],
+        ["60", "60"],
+        ["79", "79"],
+    ]
+    found.both_us = [25.0]
+    assert limit.section_of(found, 2).rows[-1][3:] == ["79", "99"]
     assert "100 tasks a call" in section.notes[0]
     found.asyncio = [50_000]
     assert judged(limit.section_of(found, 2))[0] == (55.0, 120.0, True)
