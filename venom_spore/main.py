@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("venom.spore")
 
+MISUSED = 2
+"""The exit code for what no restart mends, as that of a wrong option."""
 CONCURRENCY_MAX = 10_000
 ASYNC_SLOTS, THREAD_SLOTS = 100, 16
 BUILT_IN = "venom_spore.builtin.skill_set:skills"
@@ -252,7 +254,7 @@ def _link_of_launcher() -> ReleaseLink | None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
+    """The command; 0 after a clean stop, else one sentence: 2 for wrong options or settings, 1 for the rest."""
     parsed = _parser().parse_args(arguments)
     try:
         settings = prepare(parsed.redis_url, parsed.log_level, "a Spore", parsed.log_format)
@@ -271,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(serve(spore))
     except VenomError as fault:
         last_words("venom-spore", fault)
-        return 1
+        return MISUSED if isinstance(fault, InvalidSetting) else 1
     except KeyboardInterrupt:
         return 130
     return 0

@@ -126,7 +126,7 @@ class ReleaseLink:
 
     @contextlib.asynccontextmanager
     async def watching(self, leave: Callable[[], None]) -> AsyncIterator[None]:
-        """For the length of a block: `leave` is called when the launcher is gone.
+        """Say that this Spore could start. For the length of a block: `leave` is called when the launcher is gone.
 
         Until then the kernel's SIGTERM says so; beside this it would count as a second one, which forces.
         """
@@ -137,6 +137,7 @@ class ReleaseLink:
             log.warning("the launcher is gone; leaving")
             leave()
 
+        self.say("up")  # before any task: how one ends this process says nothing of options or settings
         loop.add_reader(self._descriptor, lost)
         die_with_parent(os.getppid(), 0)
         try:

@@ -1,8 +1,9 @@
-"""A skill that leaves a process behind which no parent, group or session leads to."""
+"""A skill that leaves a process behind which no parent, group or session leads to, and one that ends its Spore."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from venom_spore.skills import SkillSet
@@ -28,3 +29,9 @@ async def hide(place: str, seconds: float = 600.0) -> str:
     )
     assert await process.wait() == 0
     return "hidden"
+
+
+@skills.skill
+async def leave_with(code: int) -> None:
+    """End the Spore with this exit code."""
+    os._exit(code)

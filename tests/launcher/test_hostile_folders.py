@@ -12,6 +12,9 @@ import pytest
 from tests.tidy.source import ROOT
 from venom_core.errors import InvalidSetting
 from venom_spore.launcher import __main__ as launcher
+from venom_spore.launcher.commands import worker_command
+from venom_spore.launcher.phases import Mode
+from venom_spore.launcher.releases import BASE
 from venom_spore.release_link import check_workspace
 
 HOSTILE = "raise SystemExit('HOSTILE CODE RUNS')\n"
@@ -32,12 +35,12 @@ def test_the_updater_takes_no_module_from_the_current_folder(cwd: Path) -> None:
     options = launcher._options(launcher._parser().parse_args(["--home", "home"]))
     done = subprocess.run([*options.updater, "--home", str(cwd / "home")], capture_output=True, text=True, check=False)
     assert "HOSTILE" not in done.stdout + done.stderr
-    assert "NOT_JOINED" in done.stdout
+    assert "NOT_JOINED" in done.stderr
 
 
 def test_nor_does_the_worker_of_the_base(cwd: Path) -> None:
-    text = (ROOT / "venom_spore/launcher/supervisor.py").read_text()
-    assert 'isolated = ["-P"] if release == BASE else ["-I"]' in text
+    assert worker_command("python", BASE, Mode.PLAIN, ())[1:3] == ["-P", "-m"]
+    assert worker_command("python", "1.0-abc", Mode.PLAIN, ())[1:3] == ["-I", "-m"]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "venom_spore.main", "--version"], capture_output=True, text=True, check=False
     )

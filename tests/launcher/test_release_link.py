@@ -69,7 +69,7 @@ async def test_a_spore_with_a_false_pipe_says_one_sentence(
 ) -> None:
     monkeypatch.setenv("VENOM_RELEASE_LINK", "77")
     with spore("a", fast, tmp_path) as node:
-        assert await node.ended() == 1
+        assert await node.ended() == 2
         assert node.text.count("\n") == 1
         assert "is no pipe of a launcher" in node.text
 

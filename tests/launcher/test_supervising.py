@@ -236,3 +236,41 @@ def test_a_file_in_a_home_where_a_folder_must_be_is_said_in_one_sentence(tmp_pat
     tmp_path.chmod(0o700)
     with pytest.raises(LauncherFault, match=r"releases must be a folder, and a file is in its way; move it away"):
         Layout(tmp_path).prepare()
+
+
+async def test_who_follows_no_repository_is_told_so_once_and_how_to_join(fast: Settings, tmp_path: Path) -> None:
+    with LauncherProcess(fast, tmp_path, "--poll", "1") as launcher:
+        await launcher.said("joined with")
+        launcher.send(signal.SIGHUP)
+        launcher.send(signal.SIGTERM)
+        assert await launcher.ended() == 0
+        told = f"venom ota join URL FINGERPRINT --home {launcher.layout.home}"
+        assert launcher.text.count("follows no repository") == launcher.text.count(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "environment", "why"),
+    [
+        ("n1", {"HIVE_OTA_INTERVAL": "banana"}, "HIVE_OTA_INTERVAL is 'banana'"),
+        ("a b", {}, "a node name or tag is"),
+    ],
+)
+async def test_a_worker_that_is_used_wrongly_is_not_started_again(
+    fast: Settings, tmp_path: Path, name: str, environment: dict[str, str], why: str
+) -> None:
+    with LauncherProcess(fast, tmp_path, name=name, secrets=environment) as launcher:
+        assert await launcher.ended() == 2
+        assert why in launcher.text
+        assert launcher.text.count("starting 0-base") == 1
+        assert "its options (after --) or settings are wrong, and no restart mends that" in launcher.text
+        assert (launcher.state.phase, launcher.state.current) == (Phase.IDLE, BASE)
+
+
+async def test_once_a_worker_was_up_its_exit_code_2_is_a_death_like_any_other(
+    fast: Settings, broker: MessageBroker, tmp_path: Path
+) -> None:
+    with LauncherProcess(fast, tmp_path) as launcher:
+        await launcher.said("joined with")
+        await broker.enqueue_task("leave_with", {"code": 2}, max_retries=0)
+        await launcher.said("joined with", times=2)
+        assert "ended with exit code 2; it is started again" in launcher.text

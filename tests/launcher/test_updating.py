@@ -43,6 +43,7 @@ async def test_a_healthy_release_is_kept_and_a_withdrawn_one_is_left(
         await launcher.rests(Phase.IDLE, name)
         assert launcher.state.app_version_floor == "1.0"
         assert launcher.state.previous == BASE
+        assert f"draining {BASE}; {name} comes next" in launcher.text
         assert (await ended(broker, slow)).attempt == 1  # it was drained, not cut off
         assert await done(broker, "work", {"journal": journal, "number": 7}) == 7
         found = await node(broker)

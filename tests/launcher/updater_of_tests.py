@@ -17,6 +17,7 @@ def main() -> int:
     """10 if a release was staged, else 0."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--ready", type=float, required=True)
     parser.add_argument("arguments", nargs="*")
     layout = Layout(parser.parse_args().home)
     with (layout.home / LOOKS).open("a") as looks:

@@ -177,10 +177,11 @@ def one_sentence(capsys: pytest.CaptureFixture[str]) -> str:
         (["--log-level", "loud"], "HIVE_LOG_LEVEL is 'LOUD'"),
     ],
 )
-def test_what_is_wrong_is_one_sentence_and_exit_1(
+def test_what_is_wrong_is_one_sentence_and_exit_2_if_no_restart_mends_it(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--skills", WORKER_SKILLS, *arguments]) == 1
+    mendable = arguments[0] == "--skills" or words == "cannot be reached"
+    assert main(["--skills", WORKER_SKILLS, *arguments]) == (1 if mendable else 2)
     line = one_sentence(capsys)
     assert line.startswith("venom-spore: ")
     assert words in line
@@ -197,7 +198,7 @@ def test_a_hive_that_is_switched_off_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ENABLE_HIVE", "false")
-    assert main(["--skills", WORKER_SKILLS]) == 1
+    assert main(["--skills", WORKER_SKILLS]) == 2
     assert "set ENABLE_HIVE=true to start a Spore" in one_sentence(capsys)
 
 

@@ -22,9 +22,11 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HIVE_OTA_INTERVAL", "0")
 
 
-def said(capsys: pytest.CaptureFixture[str]) -> str:
-    [line] = capsys.readouterr().out.splitlines()
-    return str(line)
+def said(caplog: pytest.LogCaptureFixture) -> tuple[str, str]:
+    """Level and words of the one line since."""
+    [line] = [each for each in caplog.records if each.name == "venom.updater" and each.levelno > logging.DEBUG]
+    caplog.clear()
+    return line.levelname, line.getMessage()
 
 
 @pytest.mark.parametrize(
@@ -49,19 +51,24 @@ def test_a_node_without_a_name_has_that_of_its_host(monkeypatch: pytest.MonkeyPa
     assert (Node().known_as, Node("n1").known_as) == ("spore", "n1")
 
 
-def test_each_end_has_its_exit_code(
-    home: Home, releaser: Releaser, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_each_end_has_its_exit_code_and_at_most_one_line(
+    home: Home, releaser: Releaser, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audit = home.layout.audit
     monkeypatch.setenv("HIVE_AUDIT_FILE", str(audit))
+    caplog.set_level(logging.DEBUG, "venom.updater")
     asked = ["--home", str(home.layout.home), "--", "--name", "n1"]
     assert main(asked) == int(Exit.NOTHING) == 0
-    assert said(capsys) == "venom-updater: nothing newer than 0-base is for it"
+    [line] = caplog.records
+    assert (line.levelname, line.getMessage()) == ("DEBUG", "nothing newer than 0-base is for it")
+    caplog.clear()
     releaser.release("1.0.0", nodes=["n1"])
     assert main(asked) == int(Exit.STAGED) == 10
-    assert said(capsys).startswith("venom-updater: 1.0.0-")
+    level, words = said(caplog)
+    assert (level, words.startswith("1.0.0-")) == ("INFO", True)
     assert main(asked) == int(Exit.REFUSED) == 20
-    assert said(capsys).startswith("venom-updater: BUSY: ")
+    level, words = said(caplog)
+    assert (level, words.startswith("BUSY: ")) == ("WARNING", True)
     lines = [json.loads(line) for line in audit.read_text().splitlines()]
     assert [(line["event"], line["actor"], line["node"]) for line in lines] == [
         ("update_staged", "updater", "n1"),
@@ -70,12 +77,29 @@ def test_each_end_has_its_exit_code(
     assert AuditChain(audit, "n1").head().seq == 2
 
 
+def test_a_refusal_that_passes_by_itself_is_no_warning(
+    home: Home, releaser: Releaser, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG, "venom.updater")
+    monkeypatch.setenv("HIVE_OTA_INTERVAL", "3600")
+    releaser.release("1.0.0")
+    asked = ["--home", str(home.layout.home), "--", "--name", "n1"]
+    assert main(asked) == Exit.STAGED
+    home.commit()
+    releaser.release("2.0.0")
+    caplog.clear()
+    assert main(asked) == Exit.REFUSED
+    level, words = said(caplog)
+    assert (level, words.startswith("TOO_SOON: ")) == ("INFO", True)
+    assert "HIVE_OTA_INTERVAL" in words
+
+
 def test_a_setting_that_is_none_is_a_fault_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HIVE_OTA_INTERVAL", "often")
     assert main(["--home", str(tmp_path)]) == int(Exit.FAULT) == 30
-    assert "HIVE_OTA_INTERVAL is 'often'" in said(capsys)
+    assert "HIVE_OTA_INTERVAL is 'often'" in capsys.readouterr().err
 
 
 def test_what_nobody_foresaw_is_a_fault_and_stands_in_the_log(
@@ -89,14 +113,14 @@ def test_what_nobody_foresaw_is_a_fault_and_stands_in_the_log(
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_a_home_that_does_not_exist_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_home_that_does_not_exist_is_not_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert main(["--home", str(tmp_path / "none")]) == Exit.REFUSED
-    assert "NOT_JOINED" in said(capsys)
+    assert "NOT_JOINED" in said(caplog)[1]
     assert not (tmp_path / "none").exists()
 
 
 def test_an_audit_that_takes_nothing_holds_nothing_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG, "venom.updater")
     audit_into(str(tmp_path / "no folder" / "audit"), "n1")("update_refused", {"code": "X"})
     assert 'update_refused: {"code": "X"}' in caplog.text
     assert "the audit took nothing down" in caplog.text

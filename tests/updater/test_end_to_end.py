@@ -65,7 +65,8 @@ class Hive:
 
     async def release(self, version: str, text: str = "", **more: Any) -> None:
         """Build a release of the skills, and have everybody told of it as the documents do."""
-        source = self.releaser.folder / "our_skills.py"
+        source = self.releaser.folder.with_name("written") / "our_skills.py"
+        source.parent.mkdir(exist_ok=True)
         await asyncio.to_thread(source.write_text, text or skills_of(version))
         package = await self.ota.create_package(version, f"Release {version}", [source], **more)
         await self.ota.broadcast_update(package, target_nodes=[NODE])

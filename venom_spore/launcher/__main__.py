@@ -109,7 +109,7 @@ def _doing(layout: Layout) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 0 after a clean stop, 1 with one sentence for anything that is wrong."""
+    """The command; 0 after a clean stop, else one sentence: 2 for a worker that is used wrongly, 1 for the rest."""
     parsed = _parser().parse_args(arguments)
     _log()
     layout = Layout(Path(parsed.home).absolute())

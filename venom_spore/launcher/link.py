@@ -14,7 +14,7 @@ LINE_BYTES_MAX = 4_096
 READ_BYTES_MAX = 65_536
 WORDS_CHARS_MAX = 200
 GAP_S_MAX, DRAIN_S_MAX, AT_MS_MAX = 86_400.0, 86_400.0, 1e14
-SAYS = frozenset({"ready", "beat", "self-test", "check", "look", "staged"})
+SAYS = frozenset({"up", "ready", "beat", "self-test", "check", "look", "staged"})
 
 
 @dataclass(frozen=True, slots=True)

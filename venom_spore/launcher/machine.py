@@ -250,4 +250,10 @@ class Machine:
 
         self.state = self._file.change(change)
         if release:
-            log.info("%s %s%s", self.state.phase, release, f": {why}" if why else "")
+            log.info("%s%s", self._words(release), f": {why}" if why else "")
+
+    def _words(self, release: str) -> str:
+        """What is done, with which release; while one drains, it is another that comes next."""
+        if self.state.phase is Phase.DRAINING:
+            return f"draining {self.state.current}; {release} comes next"
+        return f"{self.state.phase} {release}"

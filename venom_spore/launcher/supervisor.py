@@ -15,6 +15,13 @@ from dataclasses import dataclass
 
 from venom_spore.launcher.backoff import Backoff
 from venom_spore.launcher.child import Child, adopt_orphans, kill_strays, reap
+from venom_spore.launcher.commands import (
+    MISUSED_EXIT,
+    updater_command,
+    updater_environment,
+    worker_command,
+    worker_environment,
+)
 from venom_spore.launcher.gate import Gate, Terms, Verdict
 from venom_spore.launcher.layout import LauncherFault, Layout
 from venom_spore.launcher.life import Life, how_it_ended
@@ -30,7 +37,7 @@ log = logging.getLogger("venom.launcher")
 DISK_PAUSE_S = 30.0
 RETRY_S, RETRY_S_MAX = 60.0, 3600.0
 UPDATER_S_MAX = 3600.0
-STAGED_EXIT = 10
+STAGED_EXIT, REFUSED_EXIT = 10, 20
 JOINED = "joined.json"
 _STRAYS_S_MAX, _STRAYS_PAUSE_S = 5.0, 0.02
 _AGAIN_S = 5.0
@@ -70,11 +77,18 @@ class Supervisor:
         self._sick = ""
         self._heard_ms = 0
         self._told = self._asked = 0
-        self._leaving = False
+        self._leaving = self._was_up = self._misused = False
+        self._exit = 0
 
     def run(self) -> int:
-        """Until told to leave, or until the worker leaves of its own accord; the exit code."""
+        """Until told to leave, or until the worker leaves of its own accord; the exit code, 2 for a wrong use of it."""
         adopt_orphans()
+        if not (self._layout.trust / JOINED).exists():
+            log.warning(
+                "this home follows no repository, so no update comes; to follow one: "
+                "venom ota join URL FINGERPRINT --home %s",
+                self._layout.home,
+            )
         with self._wakeful:
             self._trusting_the_disk(self._recover)
             while not (self._leaving and self._life is None and self._updater is None):
@@ -83,7 +97,7 @@ class Supervisor:
                 self._hear_words()
                 self._bury(reap())
                 self._act(self._now_s())
-        return 0
+        return self._exit
 
     # ---------------------------------------------------------------------------------------------- what happened
 
@@ -113,6 +127,7 @@ class Supervisor:
 
     def _hear(self, life: Life, word: Word) -> None:
         now_s, gate = self._now_s(), life.gate
+        self._was_up = self._was_up or word.say in {"up", "ready"}
         if word.say == "look" and word.at_ms > self._heard_ms and self._machine.is_news(word.at_ms):
             self._heard_ms = word.at_ms
             self._looks.hint(now_s)
@@ -177,16 +192,17 @@ class Supervisor:
         elif code == 0:
             log.info("the worker left of its own accord; so does its launcher")
             self._leaving = True
+        elif code == MISUSED_EXIT and life.mode is Mode.PLAIN and not self._was_up:
+            self._start_s, self._misused = math.inf, True
+            log.error("%s: its options (after --) or settings are wrong, and no restart mends that; see above", how)
         else:
             self._start_s = now_s + self._deaths.after(now_s - life.started_s)
             log.error("%s; it is started again in %.1f s", how, self._start_s - now_s)
 
     def _report(self, code: int) -> None:
-        phase = self._machine.reload().phase
-        if code not in {0, STAGED_EXIT, 20}:
+        self._machine.reload()
+        if code not in {0, STAGED_EXIT, REFUSED_EXIT}:  # what it found, it says itself
             log.error("looking for an update failed with exit code %d", code)
-        elif code:
-            log.info("looked for an update: %s", phase if code == STAGED_EXIT else "refused")
 
     # ------------------------------------------------------------------------------------------------- what to do
 
@@ -204,6 +220,16 @@ class Supervisor:
             self._trusting_the_disk(self._steer)
         if self._disk_s != math.inf:
             self._hold_out(now_s)
+        if self._misused and self._updater is None:
+            self._leave_or_mend(now_s)
+
+    def _leave_or_mend(self, now_s: float) -> None:
+        """The worker was used wrongly, and no look is under way that could bring a release which takes it."""
+        self._misused = False
+        if self._machine.state.phase is Phase.IDLE and self._life is None:
+            self._leaving, self._exit = True, MISUSED_EXIT
+        else:
+            self._start_s = now_s + self._deaths.after(0.0)
 
     def _hold_out(self, now_s: float) -> None:
         """The disk takes no change: run what last proved itself, and nothing that is sick."""
@@ -318,10 +344,12 @@ class Supervisor:
 
     def _start(self, release: str, mode: Mode) -> None:
         ear, mouth = os.pipe()
-        command = self._command(release, mode)
+        given, python = self._options, self._machine.how_to_run(release).python
+        command = worker_command(python, release, mode, given.arguments)
+        environment = worker_environment(self._layout, given.environment, release, mode, mouth)
         log.info("starting %s%s", release, "" if mode is Mode.PLAIN else f" ({mode})")
         try:
-            child = Child(command, self._environment(release, mode, mouth), keep=[mouth])
+            child = Child(command, environment, keep=[mouth])
         except OSError:
             os.close(ear)
             raise
@@ -332,28 +360,6 @@ class Supervisor:
         self._life = Life(release, mode, child, Link(ear), now_s, gate)
         self._wakeful.hear(ear)
 
-    def _command(self, release: str, mode: Mode) -> list[str]:
-        """A release runs in isolation: neither this folder nor PYTHONPATH may stand in for its modules.
-
-        Nor may this folder stand in for those of the base: skills may write to it, or to what lies in it.
-        """
-        isolated = ["-P"] if release == BASE else ["-I"]
-        safe = ["--safe-mode"] if mode is Mode.SAFE else []
-        python = self._machine.how_to_run(release).python
-        return [python, *isolated, "-m", "venom_spore.main", *self._options.arguments, *safe]
-
-    def _environment(self, release: str, mode: Mode, mouth: int) -> dict[str, str]:
-        given = {"HIVE_AUDIT_FILE": str(self._layout.audit), **self._options.environment}
-        if release != BASE:
-            given = {name: value for name, value in given.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
-        return given | {
-            "PYTHONSAFEPATH": "1",  # for its child processes
-            "VENOM_RELEASE_LINK": str(mouth),
-            "VENOM_RELEASE": release,
-            "VENOM_RELEASE_FOLDER": str(self._layout.release(release)),
-            "VENOM_RELEASE_TRIAL": "" if mode is Mode.PLAIN else "1",
-        }
-
     def _look_now_and_then(self) -> None:
         now_s, phase = self._now_s(), self._machine.state.phase
         if self._updater is not None or now_s < self._looks.next_s or phase not in {Phase.IDLE, Phase.FAILED}:
@@ -362,9 +368,9 @@ class Supervisor:
         if not (self._layout.trust / JOINED).exists():
             return
         self._machine.hear(self._heard_ms)
-        environment = {"HIVE_AUDIT_FILE": str(self._layout.audit), **self._options.environment}
-        told = ["--home", str(self._layout.home), "--", *self._options.arguments]
-        self._updater = Child([*self._options.updater, *told], environment)
+        given, layout = self._options, self._layout
+        command = updater_command(given.updater, layout, given.terms.ready_s, given.arguments)
+        self._updater = Child(command, updater_environment(layout, given.environment))
         self._updater_until_s = now_s + UPDATER_S_MAX
 
     def _next_s(self) -> float:

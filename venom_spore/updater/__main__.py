@@ -13,11 +13,14 @@ from pathlib import Path
 
 from venom_core.config import Settings
 from venom_core.errors import VenomError
-from venom_core.log_format import install
+from venom_core.log_format import install, last_words
+from venom_core.ota.refusal import Code
 from venom_spore.updater.auditing import audit_into
 from venom_spore.updater.facts import Node
-from venom_spore.updater.run import Exit, Look
+from venom_spore.updater.run import Exit, Look, Outcome
 from venom_spore.updater.skills_import import WorkerSkills
+
+log = logging.getLogger("venom.updater")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,7 +48,7 @@ def node_of(arguments: Sequence[str], ready_s: float = 0.0) -> Node:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code; what happened is one line on standard output."""
+    """The exit code; what happened is one line in the log, below INFO if that is nothing."""
     parsed = _parser().parse_args(arguments)
     home, node = Path(parsed.home), node_of(parsed.arguments, parsed.ready)
     try:
@@ -54,13 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # a line for each request
         outcome = Look(home, node, settings, audit_into(settings.hive_audit_file, node.known_as)).run()
     except VenomError as fault:
-        sys.stdout.write(f"venom-updater: {fault}\n")
+        last_words("venom-updater", fault)
         return Exit.FAULT
     except Exception:
-        logging.getLogger("venom.updater").exception("the updater failed; report what it shows")
+        log.exception("the updater failed; report what it shows")
         return Exit.FAULT
-    sys.stdout.write(f"venom-updater: {outcome.words}\n")
+    log.log(_level(outcome), "%s", outcome.words)
     return outcome.exit
+
+
+def _level(outcome: Outcome) -> int:
+    """A refusal that passes by itself is no warning."""
+    if outcome.exit is Exit.REFUSED:
+        return logging.INFO if outcome.code is Code.TOO_SOON else logging.WARNING
+    return logging.INFO if outcome.exit is Exit.STAGED else logging.DEBUG
 
 
 if __name__ == "__main__":

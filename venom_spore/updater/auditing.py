@@ -1,4 +1,4 @@
-"""Where an updater takes down what it did: the log, and the node's hash-chained audit where one is kept."""
+"""Where an updater takes down what it did: the debug log, and the node's hash-chained audit where one is kept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def audit_into(path: str, node: str) -> Audit:
 
     def take_down(event: str, detail: dict[str, Any]) -> None:
         words = json.dumps(detail, sort_keys=True)
-        log.info("%s: %s", event, words)
+        log.debug("%s: %s", event, words)  # whoever looked says it in prose
         if chain is not None:
             try:
                 chain.append(event, ACTOR, words)

@@ -170,6 +170,7 @@ class Look:
     def _nothing(self, state: State, choice: Choice[Signed]) -> Outcome:
         news = [fault for _, fault in choice.refused if fault.code not in _NO_NEWS]
         for fault in news[1:]:
+            log.warning("%s", fault)
             self._refused(fault.code, str(fault))
         if news:
             return self._refused(news[0].code, str(news[0]))
