@@ -9,9 +9,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tests.ota.folders import snapshot
 from tests.ota.households import CHEAP, PASSPHRASE
 from venom_core.core.ota_shelf import Shelf
-from venom_core.ota.manifest import Manifest
+from venom_core.ota.canonical_zip import write_zip
+from venom_core.ota.manifest import MANIFEST, Manifest, write_manifest
 from venom_core.ota.package import build_package, inspect_package
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.repository import Repository
@@ -121,3 +123,14 @@ def test_a_private_key_is_refused_by_its_name(content: bytes, project: Path) -> 
 def test_what_only_names_keys_is_a_source_like_others(content: bytes, project: Path) -> None:
     (project / "tasks.py").write_bytes(content)
     assert build_package(PLAIN, [project]).package.contents.files == ALL
+
+
+def test_a_package_of_others_that_holds_a_key_is_not_signed(repository: Repository, tmp_path: Path) -> None:
+    """Such as one that lies on the shelf since a release of Venom Hive that packed all it found."""
+    path = tmp_path / "tasks-2.0.0.zip"
+    manifest = Manifest(app="tasks", version="2.0.0")
+    path.write_bytes(write_zip({"app/p/root.pem": private_key(), MANIFEST: write_manifest(manifest)}, set()))
+    before = snapshot(repository.home)
+    with pytest.raises(UpdateRefused, match=r"PRIVATE: app/p/root\.pem in .*tasks-2\.0\.0\.zip holds a private key"):
+        repository.add_package(path)
+    assert snapshot(repository.home) == before

@@ -21,7 +21,7 @@ RELEASE_CHARS_MAX = 100
 @click.command()
 @listing_options
 def status(redis_url: str | None, as_json: bool, watch: float | None) -> None:
-    """What every Spore runs: its release, and whether it is one of its own, the base, or safe mode."""
+    """What every Spore runs: a release (kept or on trial), the base, or safe mode."""
 
     async def look(broker: MessageBroker) -> Listing:
         spores = [as_dict(node) for node in await broker.hive.nodes.all() if node.profile.kind == "spore"]

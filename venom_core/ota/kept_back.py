@@ -46,7 +46,7 @@ def _is_ours(folder: Path, home: Path | None) -> bool:
     )
 
 
-def check_content(file: Path, content: bytes) -> None:
+def check_content(file: Path | str, content: bytes) -> None:
     """Raises `UpdateRefused` PRIVATE for a file that holds a private key in PEM form."""
     if PRIVATE_KEY.search(content):
         said = f"{file} holds a private key, and a package is served to all"

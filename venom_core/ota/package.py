@@ -11,6 +11,7 @@ import msgspec
 
 from venom_core.ota.canonical_zip import write_zip
 from venom_core.ota.durable import local_faults
+from venom_core.ota.kept_back import check_content
 from venom_core.ota.layout import LOCK, WHEELS, read_package
 from venom_core.ota.lock import Lock, write_lock
 from venom_core.ota.manifest import MANIFEST, Listing, Manifest, write_manifest
@@ -110,3 +111,13 @@ def inspect_package(source: Path | bytes, limits: Limits | None = None) -> Packa
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         length = file.seek(0, 2)
     return Package(manifest, contents, digest, length, lock)
+
+
+def check_no_key(source: Path, limits: Limits | None = None) -> None:
+    """Raises `UpdateRefused` PRIVATE for a package with a private key in it, whoever built it."""
+    bounds = limits or Limits()
+    with local_faults("reading the package"), opened(source) as file:
+        archive = Archive(file, bounds)
+        archive.check()
+        for name in archive.entries:
+            check_content(f"{name} in {source}", archive.read(name, bounds.file_bytes))

@@ -29,7 +29,7 @@ from venom_core.ota.key_files import KeyFile
 from venom_core.ota.key_store import KeyStore, Passphrase
 from venom_core.ota.manifest import Listing, custom_of
 from venom_core.ota.metadata_files import MetadataFiles
-from venom_core.ota.package import inspect_package
+from venom_core.ota.package import check_no_key, inspect_package
 from venom_core.ota.publishing import Published, Publisher
 from venom_core.ota.refusal import Code, UpdateRefused
 from venom_core.ota.roles import KEYS_MAX, Lifetimes, role_of, shown
@@ -129,10 +129,12 @@ class Repository:
         """Sign a package for some nodes; it reaches them with the next `publish`.
 
         Raises:
-            UpdateRefused: the package is none, or its version is taken, also as 1.6 by 1.6.0 (VERSION_REUSED).
+            UpdateRefused: the package is none, it holds a private key (PRIVATE), or its version is taken, also as 1.6
+                by 1.6.0 (VERSION_REUSED).
             InputError: a key or its passphrase is missing.
         """
         package = inspect_package(path)
+        check_no_key(path)
         listing = package.listing(nodes, tags, downgrade_from)
         name = package_name(listing)
         before = self.files.read(Targets).signed.targets.get(name)
