@@ -253,6 +253,7 @@ async def test_who_follows_no_repository_is_told_so_once_and_how_to_join(fast: S
     [
         ("n1", {"HIVE_OTA_INTERVAL": "banana"}, "HIVE_OTA_INTERVAL is 'banana'"),
         ("a b", {}, "a node name or tag is"),
+        ("--unknown", {}, "--name: expected one argument"),
     ],
 )
 async def test_a_worker_that_is_used_wrongly_is_not_started_again(
