@@ -174,7 +174,7 @@ class Settings(BaseSettings):
     hive_api_port: Annotated[int, Field(ge=0, le=65535), Allowed("a port from 1 to 65535, or 0 for none")] = 0
     """Port on which a Nexus serves HTTP (signed updates), 1 to 65535; 0 serves nothing."""
     hive_audit_file: Annotated[str, StringConstraints(max_length=4096), Allowed("a path")] = ""
-    """File of this node's hash-chained audit, shared with no other; none is kept when empty. A launcher keeps its own."""
+    """File of this node's hash-chained audit, of no other; none is kept when empty. A launcher keeps its own."""
     hive_ota_home: Annotated[str, StringConstraints(min_length=1, max_length=4096), Allowed("a path")] = "./.venom/ota"
     """Folder of whoever releases updates: packages, keys and the signed repository that a Nexus serves."""
     hive_ota_passphrase: SecretStr | None = None
