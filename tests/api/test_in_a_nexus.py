@@ -44,7 +44,7 @@ async def test_a_port_that_is_taken_ends_a_nexus_with_one_sentence(
 
 async def test_without_the_extra_a_nexus_names_it(fast: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "venom_core.api.serving", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'venom-hive\[ota\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[ota\]'"):
         await Nexus(altered(fast, hive_api_port=free_port())).run()
 
 
