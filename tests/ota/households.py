@@ -31,9 +31,10 @@ DAY_S = 86_400
 
 def package(folder: Path, version: str = "1.0.0", app: str = "tasks", text: str = "number = 1\n") -> Path:
     """A package of one module, built into a folder."""
-    # Not beside the home of a Spore, out of which no package is built.
-    (folder / "sources").mkdir(exist_ok=True)
-    source = folder / "sources" / "skills.py"
+    # Out of the home of a Spore no package is built.
+    sources = folder.with_name(f"{folder.name}-sources")
+    sources.mkdir(exist_ok=True)
+    source = sources / "skills.py"
     source.write_text(text)
     path = folder / f"{app}-{version}.zip"
     path.write_bytes(build_package(Manifest(app=app, version=version), [source]).data)
