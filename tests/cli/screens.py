@@ -156,6 +156,7 @@ def _whole_hive(session: Session) -> None:
     words = "up --spores 2 --skills tasks:skills"
     with session.running(words, WIDE) as hive:
         hive.until("Ctrl-C ends it all.")
+        hive.until("venom.nexus: spore-nexus is up")  # nobody waits for it, and it may be the last
         data = session.folder / ".local/share/venom-hive"
         server = find_server(data)
         assert server is not None
@@ -263,6 +264,7 @@ def _second_machine(session: Session) -> None:
     words = f"up --bind 127.0.0.1 --port {free_port()} --data open --skills tasks:skills"
     with session.running(words, WIDE) as hive:
         hive.until("Ctrl-C ends it all.")
+        hive.until("venom.nexus: spore-nexus is up")  # nobody waits for it, and it may be the last
         for name in ("password", "token"):
             session.secrets[(session.folder / "open" / name).read_text()] = f"{name.upper()}-OF-43-LETTERS"
         hive.interrupt()
