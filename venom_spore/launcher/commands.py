@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from venom_spore.launcher.layout import Layout
 from venom_spore.launcher.phases import Mode
@@ -28,14 +29,19 @@ def worker_environment(
 ) -> dict[str, str]:
     """`mouth`: the descriptor on which it talks to the launcher."""
     kept = {"HIVE_AUDIT_FILE": str(layout.audit), **given}
-    if release != BASE:
-        kept = {name: value for name, value in kept.items() if name not in _NOT_OF_A_RELEASE}
-    return kept | {
-        "PYTHONSAFEPATH": "1",  # for its child processes
+    return release_environment(kept, layout.release(release)) | {
         "VENOM_RELEASE_LINK": str(mouth),
-        "VENOM_RELEASE": release,
-        "VENOM_RELEASE_FOLDER": str(layout.release(release)),
         "VENOM_RELEASE_TRIAL": "" if mode is Mode.PLAIN else "1",
+    }
+
+
+def release_environment(given: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """What anything that runs the code of a release is given: the base alone may find modules by PYTHONPATH."""
+    dropped = frozenset() if folder.name == BASE else _NOT_OF_A_RELEASE
+    return {name: value for name, value in given.items() if name not in dropped} | {
+        "PYTHONSAFEPATH": "1",  # for its child processes
+        "VENOM_RELEASE": folder.name,
+        "VENOM_RELEASE_FOLDER": str(folder),
     }
 
 

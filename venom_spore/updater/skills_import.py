@@ -16,12 +16,12 @@ from venom_core.ota.children import Ended, run
 from venom_core.ota.durable import local_faults
 from venom_core.ota.environment import IMPORTED, interpreter
 from venom_core.ota.refusal import Code, UpdateRefused
+from venom_spore.launcher.commands import release_environment
 
 ORIGINS_MAX = 100
 ORIGIN_CHARS_MAX = 300
 IMPORT_S, IMPORT_S_MAX = 60.0, 1800.0
 HIDDEN_CHARS_MIN = 6
-_NOT_OF_A_RELEASE = frozenset({"PYTHONPATH", "PYTHONHOME"})
 _SECRET_NAME = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|URL|URI|DSN", re.IGNORECASE)
 # Ends without waiting for threads that an import has started: in a worker they are wanted.
 _IMPORT = """
@@ -87,9 +87,9 @@ def _is_origin(origin: str) -> bool:
 
 def _environment(release: Path) -> dict[str, str]:
     """As the launcher makes it for a worker of that release, but without a link to the launcher."""
-    given = {name: value for name, value in child_environment().items() if name not in _NOT_OF_A_RELEASE}
-    given.pop("VENOM_RELEASE_LINK", None)
-    return given | {"PYTHONSAFEPATH": "1", "VENOM_RELEASE": release.name, "VENOM_RELEASE_FOLDER": str(release)}
+    made = release_environment(child_environment(), release)
+    made.pop("VENOM_RELEASE_LINK", None)
+    return made
 
 
 def _concealed(words: str, environment: Mapping[str, str]) -> str:
