@@ -41,10 +41,10 @@ SPORE_STEPS = {
     "opening the envelope, finding the skill": (
         "execution.Executor.prepare", "task.open_task", "seal.Seal.open", "skills.SkillSet.get",
     ),
-    "starting: the running table, an asyncio task, its deadline": (
-        "worker.Worker._start", "attempts.Attempts.launch", "execution.Executor.seconds_allowed",
+    "starting: the running table, the line, its deadline": (
+        "worker.Worker._start", "attempts.Attempts.launch", "attempts.Attempts._run_line",
+        "execution.Executor.seconds_allowed",
     ),
-    "asyncio's list of all tasks": ("_weakrefset.WeakSet.add", "_weakrefset.WeakSet.__init__.<locals>._remove"),
     "running: the step of the body, lease guard, verdict": ("execution.Executor.run",),
     "typed arguments": ("arguments._Reader.decoder.<locals>.decode",),
     "the body, which counts itself": ("sampled_skills.noop", "tally.Tally.add", "tally.Tally.value"),
@@ -53,7 +53,7 @@ SPORE_STEPS = {
         "execution.Executor.settlement", "execution.Executor.record", "task.seal_outcome", "seal.Seal.close",
     ),
     "after the end: pace, next one, store's time": (
-        "worker.Worker._ended", "worker.Worker._settle", "attempts.Attempts._ended", "pace.Pace.record",
+        "worker.Worker._ended", "worker.Worker._settle", "attempts.Attempts.ended", "pace.Pace.record",
         "lease_keeper.LeaseKeeper.store_now_ms", "clock.Clock.lasting_s",
     ),
     "gathering and sending reports": (

@@ -24,7 +24,10 @@ POLL_S = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """How one worker emptied a preloaded queue: first to last completion. `foreign` = share of the box others used."""
+    """How workers emptied a preloaded queue, from when each had completed a task to the end.
+
+    `foreign` = share of the box others used.
+    """
 
     tasks: int
     seconds: float
@@ -103,11 +106,14 @@ class Lab:
         most_s: float = 60.0,
         processes: int = 1,
     ) -> Drained:
-        """Start workers on a queue of `count` tasks and watch them to the end, or for `most_s` seconds."""
+        """Start workers on a queue of `count` tasks and watch them to the end, or for `most_s` seconds.
+
+        The watch begins when each of them has completed its first task.
+        """
         self.tally.reset()
         with ExitStack() as stack:
             started = [stack.enter_context(self.worker(side, skills, number)) for number in range(processes)]
-            self._await_tally(1, START_S)
+            self._await_writers(processes, START_S)
             done, moment = self.tally.value, time.perf_counter()
             worker_s, redis_s, busy_s = _cpu_s(started), self.server.cpu_s(), _busy_s()
             self._await_end(side, count, most_s)
@@ -117,11 +123,11 @@ class Lab:
         self.foreign.append(foreign)
         return Drained(tasks, seconds, worker_s, redis_s, foreign)
 
-    def _await_tally(self, least: int, most_s: float) -> None:
+    def _await_writers(self, processes: int, most_s: float) -> None:
         deadline = time.monotonic() + most_s
-        while self.tally.value < least:
+        while self.tally.writers < processes:
             if time.monotonic() > deadline:
-                raise SystemExit(f"the worker did not start its {least:,} tasks within {most_s:g} s")
+                raise SystemExit(f"{self.tally.writers} of {processes} workers completed a task within {most_s:g} s")
             time.sleep(POLL_S)
 
     def _await_end(self, side: Side, count: int, most_s: float) -> None:

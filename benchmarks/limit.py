@@ -15,7 +15,7 @@ from benchmarks.section import Promise, Section, middle, span, whole
 from benchmarks.sides import ROOT
 from benchmarks.store_probe import store_probe
 
-TASKS, BARE_TASKS, REPEATS = 200_000, 1_000_000, 40
+TASKS, BARE_TASKS, REPEATS = 400_000, 1_000_000, 40
 SHARE_OF_ONE, SHARE_OF_TWO = 55.0, 80.0
 REDIS, ASYNCIO, ONE, TWO = "Redis alone", "asyncio alone", "the hive, one process", "the hive, two processes"
 CORES = "all cores busy"

@@ -23,10 +23,10 @@ HEAD = [
     "queue", "tasks/s", "least–most", "× arq", "of the hive's", "worker CPU µs/task", "Redis CPU µs/task",
     "two processes, tasks/s", "keeps a killed worker's task",
 ]  # fmt: skip
-NOTE = f"""One worker process, or two; from the first completion to the moment when the store holds none that is queued
-or running, at most {MOST_S:g} s. Results are stored, logs are off, loops are uvloop's where there is one. Whether a
-queue keeps a killed worker's task is taken from the trials of the section on recovery: whether one has begun again
-there, at any settings. Settings and numbers of tasks:"""
+NOTE = f"""One worker process, or two; from when each has completed a task to the moment when the store holds none that
+is queued or running, at most {MOST_S:g} s. Results are stored, logs are off, loops are uvloop's where there is one.
+Whether a queue keeps a killed worker's task is taken from the trials of the section on recovery: whether one has begun
+again there, at any settings. Settings and numbers of tasks:"""
 
 
 @dataclass(slots=True)

@@ -34,6 +34,11 @@ class Tally:
         """The sum of all cells now."""
         return sum(self._cells)
 
+    @property
+    def writers(self) -> int:
+        """How many cells are above 0 now."""
+        return sum(cell > 0 for cell in self._cells)
+
     def reset(self) -> None:
         """Start at 0 again."""
         for cell in range(CELLS):

@@ -9,9 +9,10 @@ from benchmarks.lab import Drained, Lab
 from benchmarks.section import Promise, Section, middle, span, whole
 from benchmarks.spores import with_slots
 
-NOTE = """From the first completion to the moment when the store holds none that is queued or running; the same number
-of tasks for one as for two. With 100 slots, no-ops and tasks of 1 ms want more than the cores here have: the server
-and two Spores share them. With 16 slots, waiting is what bounds one Spore, so a second one can show what it adds."""
+NOTE = """From when each has completed a task to the moment when the store holds none that is queued or running; the
+same number of tasks for one as for two. With 100 slots, no-ops and tasks of 1 ms want more than the cores here have:
+the server and two Spores share them. With 16 slots, waiting is what bounds one Spore, so a second one can show what it
+adds."""
 NEVER_SLOWER, WAITING = 1.0, 1.8
 
 

@@ -1,5 +1,10 @@
 """The attempts that run now: started, watched for their end, stopped early.
 
+What was launched stands in a line, and one asyncio task, the runner, begins it attempt by attempt: most bodies end in
+their first step, and a task for each would cost more than they do. A body that has to wait keeps the runner to itself;
+what is left of the line gets another. A runner that a body has left changed (a context variable set, a cancellation
+asked for) begins no other.
+
 One timer watches the earliest moment at which an attempt must end; there is no timer a task. Whoever is
 told to stop and swallows it is told again; after `TOLD_MAX` times its end is reported without it, so that
 a caller is not kept waiting, and the body keeps its slot until it gives in.
@@ -9,7 +14,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any
 
 from venom_spore.context import Report
@@ -31,8 +38,11 @@ class Attempts:
     ) -> None:
         self.running: dict[Key, Attempt] = {}
         self.freed = asyncio.Event()
-        self._executor, self._report, self._on_end = executor, report, on_end
+        self._executor, self.report, self._on_end = executor, report, on_end
         self._loop = asyncio.get_running_loop()
+        self._line: deque[Attempt] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._context = copy_context()
         self._sweep: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -44,8 +54,9 @@ class Attempts:
         attempt.started_s = self._loop.time()
         attempt.stops_at_s = attempt.started_s + self._executor.seconds_allowed(attempt, now_ms)
         self.running[lease.task_id, lease.fence] = attempt
-        # Past the loop's task factory, which is for what bodies make.
-        attempt.runner = asyncio.Task(self._executor.run(attempt, self._report, self._ended), loop=self._loop)
+        self._line.append(attempt)
+        if self._runner is None:
+            self._begin()
         if self._sweep is None or attempt.stops_at_s < self._sweep.when():
             self._sweep_at(attempt.stops_at_s)
 
@@ -60,8 +71,6 @@ class Attempts:
         if attempt.context is not None:
             attempt.context.cancel()
         if attempt.runner is not None:
-            if attempt.told == 1:
-                attempt.runner.add_done_callback(lambda _: self._collect(attempt))
             attempt.runner.cancel()
         if self._sweep is None or attempt.stops_at_s < self._sweep.when():
             self._sweep_at(attempt.stops_at_s)
@@ -91,7 +100,7 @@ class Attempts:
 
     def is_body(self, task: asyncio.Task[Any]) -> bool:
         """Whether the asyncio task that runs now is the one in which the body of an `async` skill runs."""
-        if getattr(task.get_coro(), "cr_code", None) is not Executor.run.__code__:
+        if getattr(task.get_coro(), "cr_code", None) is not Attempts._run_line.__code__:
             return False
         attempt = self.at_work()
         return attempt is not None and attempt.skill is not None and attempt.skill.mode == "async"
@@ -102,7 +111,15 @@ class Attempts:
             self.freed.clear()
             await self.freed.wait()
 
-    def _ended(self, attempt: Attempt) -> None:
+    def leave_line(self, runner: asyncio.Task[None] | None) -> None:
+        """The body in this runner will wait: what stands behind it begins elsewhere."""
+        if self._runner is runner:
+            self._runner = None
+            if self._line:
+                self._begin()
+
+    def ended(self, attempt: Attempt) -> None:
+        """An attempt has its verdict."""
         lease = attempt.lease
         del self.running[lease.task_id, lease.fence]
         try:
@@ -111,12 +128,24 @@ class Attempts:
         finally:
             self.freed.set()
 
-    def _collect(self, attempt: Attempt) -> None:
-        """A runner that was cancelled before its first step never says that it ended."""
-        if self.running.get((attempt.lease.task_id, attempt.lease.fence)) is attempt:
-            attempt.verdict = attempt.stop
-            attempt.error = attempt.error or "stopped before it began"
-            self._ended(attempt)
+    def _begin(self) -> None:
+        # Past the loop's task factory, which is for what bodies make; in a context that no body has touched.
+        self._runner = asyncio.Task(self._run_line(), loop=self._loop, context=self._context.copy())
+
+    async def _run_line(self) -> None:
+        runner, untouched = asyncio.current_task(), copy_context()
+        assert runner is not None
+        try:
+            while self._line:
+                # What is launched meanwhile waits a turn of the loop, in which reports leave and claims come.
+                for _ in range(len(self._line)):
+                    await self._executor.run(self._line.popleft(), self)
+                    if self._runner is not runner or runner.cancelling() or copy_context() != untouched:
+                        return
+                if self._line:
+                    await asyncio.sleep(0)
+        finally:
+            self.leave_line(runner)
 
     def _report_without(self, attempt: Attempt) -> None:
         task_id, number = attempt.identity()

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -55,6 +55,10 @@ class Verdict(StrEnum):
     LOST = "lost"
 
 
+# Looked up once, not for each task: Python 3.11 takes longer to find a member of an enumeration than to run a no-op.
+_DONE, _COMPLETED, _QUARANTINED = Verdict.DONE, TaskStatus.COMPLETED, TaskStatus.QUARANTINED
+
+
 class Attempt(msgspec.Struct, eq=False):
     """The accumulating record of one attempt; mutable, and cheap because there is one per task."""
 
@@ -82,6 +86,19 @@ class Limits:
     """What bounds an attempt on this node."""
 
     result_bytes_max: int
+
+
+class Table(Protocol):
+    """Where an executor's attempts run."""
+
+    def report(self, attempt: Attempt) -> Report:
+        """What the attempt's context reports to."""
+
+    def leave_line(self, runner: asyncio.Task[None] | None) -> None:
+        """The attempt in this asyncio task is about to wait."""
+
+    def ended(self, attempt: Attempt) -> None:
+        """It has its verdict."""
 
 
 class Executor:
@@ -133,15 +150,18 @@ class Executor:
             allowed_ms = min(allowed_ms, body.deadline_ms - now_ms)
         return allowed_ms / 1000
 
-    async def run(
-        self, attempt: Attempt, report: Callable[[Attempt], Report], finished: Callable[[Attempt], None]
-    ) -> None:
-        """Run the attempt to its verdict, then call `finished`; never raises but for a fork that got away."""
+    async def run(self, attempt: Attempt, table: Table) -> None:
+        """Run the attempt to its verdict and say so to the table; never raises but for a fork that got away."""
         try:
+            attempt.runner = asyncio.current_task()
             skill, body, guard = attempt.skill, attempt.body, self.guard
             assert skill is not None
             assert body is not None
+            if attempt.stop is not None:
+                attempt.error = attempt.error or "stopped before it began"
+                raise asyncio.CancelledError
             if guard.now_s() > guard.until_s:
+                table.leave_line(attempt.runner)
                 await guard.certain()
             if skill.mode == "async" and not skill.binder.wants_context:
                 # Most tasks are of this kind, and end in one step; a coroutine less is felt at 100,000 a second.
@@ -152,18 +172,20 @@ class Executor:
                 except StopIteration as end:
                     result = end.value
                 else:
+                    table.leave_line(attempt.runner)
                     result = await go_on(guard, steps, waits)
             else:
-                result = await self._call(attempt, skill, body, report)
+                table.leave_line(attempt.runner)
+                result = await self._call(attempt, skill, body, table.report)
             if type(result) is not _Encoded:
                 result = encode(result, "result", self._limits.result_bytes_max)
             attempt.result = result
-            attempt.verdict = Verdict.DONE
+            attempt.verdict = _DONE
         except BaseException as fault:  # noqa: BLE001  whatever a task raises, SystemExit too, is its outcome
             self._judge(attempt, fault)
         if os.getpid() != self._pid:
             os._exit(ESCAPED_FORK_EXIT)  # the task forked and this is the child: it must not touch our sockets
-        finished(attempt)
+        table.ended(attempt)
 
     async def _call(self, attempt: Attempt, skill: Skill, body: TaskBody, report: Callable[[Attempt], Report]) -> Any:
         lease = attempt.lease
@@ -210,8 +232,8 @@ class Executor:
         """What to store for the verdict; None for a lease that is lost, because nothing may be."""
         verdict, lease, body = attempt.verdict, attempt.lease, attempt.body
         lane = WAITING if lease.given else body.task_type if body is not None else ""
-        if verdict is Verdict.DONE:
-            return Settlement(lease, lane, "end", self.record(attempt, TaskStatus.COMPLETED, now_ms))
+        if verdict is _DONE:
+            return Settlement(lease, lane, "end", self.record(attempt, _COMPLETED, now_ms))
         if verdict is Verdict.LOST:
             return None
         if verdict is Verdict.HANDED_BACK:
@@ -238,11 +260,11 @@ class Executor:
         outcome = Outcome(
             self._node,
             lease.failures + 1,
-            lease.crashes + (status is TaskStatus.QUARANTINED),
+            lease.crashes + (status is _QUARANTINED),
             lease.claimed_ms,
             max(now_ms, lease.claimed_ms),
             msgspec.Raw(attempt.result) if attempt.result else NOTHING,
-            None if status is TaskStatus.COMPLETED else clip_error(attempt.error or str(status)),
+            None if status is _COMPLETED else clip_error(attempt.error or str(status)),
         )
         return seal_outcome(self._seal, lease.task_id, status, outcome)
 

@@ -12,7 +12,7 @@ the budget does not bind.
 from __future__ import annotations
 
 LOOK_AHEAD_S = 0.005
-AHEAD_SLOTS = 4  # sets of slots that are held ready at most
+AHEAD_SLOTS = 5  # sets of slots that are held ready at most
 PATIENCE_S = 0.050
 HESITATE_S = 0.050
 QUICK_TASK_S = 0.005

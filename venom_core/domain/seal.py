@@ -45,7 +45,7 @@ class Seal:
         if not self._keys:
             return bytes((VERSION, UNSIGNED, 0, mark)) + body
         key = self._keys[0]
-        header = bytes((VERSION, KEYED_BLAKE2B, key.id, mark))
+        header = key.headers[mark]
         return header + key.code(kind, record_id, header, body) + body
 
     def open(self, kind: Kind, record_id: str, record: bytes) -> bytes:
@@ -72,6 +72,7 @@ class _Key:
     def __init__(self, secret: bytes, namespace: bytes) -> None:
         key = blake2b(secret, digest_size=32, person=b"venom-hive-key").digest()
         self.id = blake2b(secret, digest_size=1, person=b"venom-key-id").digest()[0]
+        self.headers = [bytes((VERSION, KEYED_BLAKE2B, self.id, mark)) for mark in range(256)]
         self._primed = {kind: self._prime(key, kind, namespace) for kind in get_args(Kind)}
 
     @staticmethod

@@ -1,0 +1,100 @@
+"""Bodies that end at once share an asyncio task, and nothing of one reaches another."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any
+
+from tests.hives import altered, ended, running
+from venom_core.config import Settings
+from venom_core.infrastructure.message_broker import MessageBroker
+from venom_spore.skills import SkillSet
+
+skills = SkillSet()
+_mark: ContextVar[str] = ContextVar("mark", default="untouched")
+_release = asyncio.Event()
+
+
+@skills.skill
+async def which() -> int:
+    return id(asyncio.current_task())
+
+
+@skills.skill
+async def wait_and_tell_which() -> int:
+    await _release.wait()
+    return id(asyncio.current_task())
+
+
+@skills.skill
+async def mark() -> str:
+    before = _mark.get()
+    _mark.set("marked")
+    return before
+
+
+@skills.skill
+async def cancel_yourself() -> str:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    return "gone on to the end"
+
+
+@skills.skill
+async def breathe() -> str:
+    await asyncio.sleep(0)
+    return "breathed"
+
+
+async def results_of(settings: Settings, broker: MessageBroker, *types: str) -> list[Any]:
+    """Enqueued before there is a Spore, so that one claim brings them all."""
+    ids = [await broker.enqueue_task(name, max_retries=0) for name in types]
+    async with running(skills, altered(settings, hive_max_retries=0), slots=len(types)):
+        tasks = [await ended(broker, task_id) for task_id in ids]
+    assert [task.error for task in tasks] == [None] * len(types)
+    return [task.result for task in tasks]
+
+
+async def test_bodies_that_end_in_their_first_step_share_an_asyncio_task(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    assert len(set(await results_of(settings, broker, *["which"] * 50))) == 1
+
+
+async def test_each_body_that_waits_has_its_own_and_holds_up_no_other(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    quick = [await broker.enqueue_task("which") for _ in range(2)]
+    ids = [await broker.enqueue_task("wait_and_tell_which") for _ in range(5)]
+    late = await broker.enqueue_task("which")
+    async with running(skills, settings, slots=8):
+        for task_id in (*quick, late):
+            assert (await ended(broker, task_id)).status == "completed"
+        _release.set()
+        assert len({(await ended(broker, task_id)).result for task_id in ids}) == 5
+
+
+async def test_a_context_variable_of_one_body_is_not_seen_by_the_next(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    assert await results_of(settings, broker, *["mark"] * 10) == ["untouched"] * 10
+
+
+async def test_a_slot_that_is_freed_passes_no_context_on(settings: Settings, broker: MessageBroker) -> None:
+    """So many that they are fetched ahead, and each is begun where the one before it ended."""
+    ids = await broker.enqueue_many("mark", [{}] * 300)
+    async with running(skills, settings, slots=4):
+        assert {(await ended(broker, task_id)).result for task_id in ids} == {"untouched"}
+
+
+async def test_a_body_that_cancels_its_own_asyncio_task_and_ends_cancels_no_other(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    assert await results_of(settings, broker, "cancel_yourself", "breathe", "cancel_yourself", "breathe") == [
+        "gone on to the end",
+        "breathed",
+        "gone on to the end",
+        "breathed",
+    ]
