@@ -38,9 +38,11 @@ if not asked_again and tonumber(before) >= tonumber(number) then
 end
 
 local given = {}
+-- Most hives have neither a delayed task nor one that was tried before.
+local rare = redis.call('EXISTS', DUE, TRIES) > 0
 local function answer(ids, envelopes, wait, watch)
   if #ids == 0 then return {'ok', now, wait, watch, {}, {}, {}, {}} end
-  local tries = redis.call('EXISTS', TRIES) == 1 and redis.call('HMGET', TRIES, unpack(ids)) or {}
+  local tries = rare and redis.call('EXISTS', TRIES) == 1 and redis.call('HMGET', TRIES, unpack(ids)) or {}
   return {'ok', now, wait, watch, ids, envelopes, tries, given}
 end
 
@@ -67,7 +69,7 @@ end
 local touched = {}
 
 local dues = {}
-if redis.call('EXISTS', DUE) == 1 then
+if rare and redis.call('EXISTS', DUE) == 1 then
   local found = redis.call('ZMSCORE', DUE, unpack(ARGV, 2, T + 1))
   for i = 1, T do
     dues[i] = found[i] and tonumber(found[i]) or nil
@@ -109,7 +111,8 @@ local function take_share(lanes, turn)
   if not lane.head then table.remove(lanes, turn % #lanes + 1) end
 end
 
-local function take_from_one(lane, wanted)
+local emptied
+local function take_from_one(lane, wanted, all)
   local i, at = lane.i, #ids
   -- ZPOPMIN would descend through the whole index again for each task.
   local first = redis.call('ZRANGE', queue_of(i), 0, wanted - 1, 'WITHSCORES')
@@ -117,7 +120,12 @@ local function take_from_one(lane, wanted)
     at = at + 1
     ids[at], scores[at], types[at] = first[j], first[j + 1], i
   end
-  redis.call('ZREMRANGEBYRANK', queue_of(i), 0, wanted - 1)
+  if all then
+    redis.call('DEL', queue_of(i))
+    emptied = i
+  else
+    redis.call('ZREMRANGEBYRANK', queue_of(i), 0, wanted - 1)
+  end
   touched[i] = true
 end
 
@@ -126,7 +134,7 @@ local function take_from_many(lanes, wanted)
   table.sort(lanes, function(a, b) return a.head < b.head end)
   while #lanes > wanted do table.remove(lanes) end
   local window = math.max(8, 2 * math.ceil(wanted / #lanes))
-  local emptied, left = {}, wanted
+  local spent, left = {}, wanted
   while left > 0 and lanes[1] do
     local lane = lanes[1]
     if not lane.page or lane.at > #lane.page then
@@ -146,7 +154,7 @@ local function take_from_many(lanes, wanted)
       lane.head = lane.page[lane.at] and tonumber(lane.page[lane.at + 1])
     end
     if not lane.head then
-      emptied[#emptied + 1] = table.remove(lanes, 1)
+      spent[#spent + 1] = table.remove(lanes, 1)
     else
       local k = 1
       while lanes[k + 1] and lanes[k + 1].head < lane.head do
@@ -155,7 +163,7 @@ local function take_from_many(lanes, wanted)
       end
     end
   end
-  for _, list in ipairs({lanes, emptied}) do
+  for _, list in ipairs({lanes, spent}) do
     for _, lane in ipairs(list) do
       if lane.taken > 0 then redis.call('ZREMRANGEBYRANK', queue_of(lane.i), 0, lane.taken - 1) end
     end
@@ -163,9 +171,10 @@ local function take_from_many(lanes, wanted)
 end
 
 local lanes, wanted = open_lanes(), math.min(tonumber(count), CLAIM_MAX)
+local all = false
 if #lanes > 0 then
   -- A claim that takes all there is passes nobody over.
-  local all = #lanes == 1 and redis.call('ZCARD', queue_of(lanes[1].i)) <= wanted
+  all = #lanes == 1 and redis.call('ZCARD', queue_of(lanes[1].i)) <= wanted
   if not all then
     -- Every share that falls due is taken: with one a claim, claims of a steady size would meet the same turns again and again.
     local served = tonumber(redis.call('HGET', COUNT, 'served') or 0)
@@ -175,7 +184,7 @@ if #lanes > 0 then
   end
   wanted = wanted - #ids
   if wanted > 0 and #lanes == 1 then
-    take_from_one(lanes[1], wanted)
+    take_from_one(lanes[1], wanted, all)
   elseif wanted > 0 and #lanes > 1 then
     take_from_many(lanes, wanted)
   end
@@ -221,13 +230,14 @@ if #ids > 0 then
   end
   if high > 0 then redis.call('HINCRBY', COUNT, 'high', -high) end
   if high < #ids then redis.call('HINCRBY', COUNT, 'background', high - #ids) end
-  redis.call('HINCRBY', COUNT, 'served', #ids)
+  if not all then redis.call('HINCRBY', COUNT, 'served', #ids) end
 end
 redis.call('HSET', LAST, 'c' .. epoch, #ids > 0 and number or number .. '-')
 
 for i = 1, T do
   if touched[i] or type_of(i) == woken then
-    if refresh_lane(i) then
+    if i == emptied then close_lane(i) end
+    if i ~= emptied and refresh_lane(i) then
       leave_token(wake_of(i))
     elseif is_own(i) then
       leave_token(DISPATCH) -- This node has room for more of what waits to be placed, here or in another partition.

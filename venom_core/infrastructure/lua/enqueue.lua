@@ -9,8 +9,8 @@
 -- reply: {'full'} or {'ok', now, index, envelope found, …} (index counts from 0)
 -- uses: now scores wake lanes
 local now = now_ms()
-local counts = redis.call('HMGET', COUNT, 'high', 'background')
-local queued = tonumber(counts[1] or 0) + tonumber(counts[2] or 0)
+local counts = redis.call('HMGET', COUNT, 'high', 'background', 'sequence')
+local high, background, sequence = tonumber(counts[1] or 0), tonumber(counts[2] or 0), tonumber(counts[3] or 0)
 
 local function room_needed(room_for)
   local total, group = 0, REST
@@ -27,10 +27,10 @@ local function unknown(first, amount)
   return amount
 end
 -- A call that is repeated after its reply was lost needs no room for what it stored the first time.
-local room = tonumber(queued_max) - queued
+local room = tonumber(queued_max) - high - background
 if room_needed(all) > room and room_needed(unknown) > room then return {'full'} end
 
-local reply, seen = {'ok', now}, 0
+local reply, seen, stored = {'ok', now}, 0, 0
 
 local function distinct(ids)
   local once, met = {}, {}
@@ -42,6 +42,10 @@ local function distinct(ids)
 end
 
 local function store(first, amount)
+  if amount == 1 and redis.call('HSETNX', TASK, ARGV[first], ARGV[first + 1]) == 1 then
+    seen = seen + 1
+    return {ARGV[first]}
+  end
   local ids = {}
   for j = 1, amount do ids[j] = ARGV[first + 2 * j - 2] end
   local known = redis.call('HMGET', TASK, unpack(ids))
@@ -63,12 +67,12 @@ local function store(first, amount)
 end
 
 local function line_up(i, priority, ids)
-  local last = redis.call('HINCRBY', COUNT, 'sequence', #ids)
   local entries = {}
   for j = 1, #ids do
-    entries[2 * j - 1] = score_of(priority, last - #ids + j)
+    entries[2 * j - 1] = score_of(priority, sequence + j)
     entries[2 * j] = ids[j]
   end
+  sequence = sequence + #ids
   redis.call('ZADD', queue_of(i), unpack(entries))
   redis.call('ZADD', index_of(i), 'LT', entries[1], type_of(i))
   leave_token(wake_of(i))
@@ -79,8 +83,9 @@ local at = REST
 while at <= #ARGV do
   local i, priority, when, amount = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 4])
   local fresh = store(at + 5, amount)
+  stored = stored + #fresh
   if #fresh > 0 then
-    redis.call('HINCRBY', COUNT, priority >= 6 and 'high' or 'background', #fresh)
+    if priority >= 6 then high = high + #fresh else background = background + #fresh end
     local due = when == 'now' and 0 or tonumber(string.sub(when, 2)) + (string.sub(when, 1, 1) == '+' and now or 0)
     if due > now then
       for j = 1, #fresh do enter_later(i, fresh[j], due) end
@@ -94,4 +99,5 @@ while at <= #ARGV do
   end
   at = at + 5 + 2 * amount
 end
+if stored > 0 then redis.call('HSET', COUNT, 'high', high, 'background', background, 'sequence', sequence) end
 return reply

@@ -27,13 +27,13 @@ local function close_tasks(now, stored, result_ttl, dead_ttl, dead_max)
   for mark, amount in pairs(tally) do
     if amount > 0 then redis.call('HINCRBY', COUNT, 'ended_' .. mark, amount) end
   end
-  if redis.call('EXISTS', TRIES, PROGRESS, CANCEL, ASSIGNED) > 0 then
+  if redis.call('EXISTS', TRIES, PROGRESS, CANCEL, ASSIGNED, JOIN) > 0 then
     redis.call('HDEL', TRIES, unpack(ids))
     redis.call('HDEL', PROGRESS, unpack(ids))
     redis.call('HDEL', CANCEL, unpack(ids))
     redis.call('HDEL', ASSIGNED, unpack(ids))
+    count_joins(ids, 1)
   end
-  count_joins(ids, 1)
   if #dead > 0 then bury_dead(now, dead, tonumber(dead_max)) end
   tell_waiters(ids, stored)
 end

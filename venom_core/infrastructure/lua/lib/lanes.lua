@@ -20,14 +20,17 @@ local function enter_later(i, id, due)
   local earlier = redis.call('ZADD', DUE, 'LT', 'CH', due, type_of(i))
   if earlier == 1 then leave_token(wake_of(i)) end
 end
+local function close_lane(i)
+  redis.call('ZREM', index_of(i), type_of(i))
+  redis.call('DEL', wake_of(i))
+end
 local function refresh_lane(i)
   local head = redis.call('ZRANGE', queue_of(i), 0, 0, 'WITHSCORES')
   if head[2] then
     redis.call('ZADD', index_of(i), head[2], type_of(i))
     return tonumber(head[2])
   end
-  redis.call('ZREM', index_of(i), type_of(i))
-  redis.call('DEL', wake_of(i))
+  close_lane(i)
   return nil
 end
 local function refresh_later(i)
