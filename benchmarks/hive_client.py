@@ -1,4 +1,4 @@
-"""A caller of the hive: python -m benchmarks.hive_client PORT VERB OPTIONS; prints JSON. The twin of `arq_client`."""
+"""A caller of the hive: python -m benchmarks.hive_client PORT|URL VERB OPTIONS; prints JSON. Twin of `arq_client`."""
 
 from __future__ import annotations
 
@@ -122,8 +122,9 @@ async def redis_cpu_s(broker: MessageBroker) -> float:
 
 
 async def main() -> None:
-    port, verb, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-    async with MessageBroker(Settings.load(redis_url=f"redis://127.0.0.1:{port}")) as broker:
+    address, verb, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    url = f"redis://127.0.0.1:{address}" if address.isdecimal() else address
+    async with MessageBroker(Settings.load(redis_url=url)) as broker:
         before = await redis_cpu_s(broker)
         done = await VERBS[verb](broker, options["count"], options["task"], options["payload"])
         done["redis_cpu_s"] = await redis_cpu_s(broker) - before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from benchmarks.lab import Lab
 from benchmarks.section import Promise, Section, middle
+from benchmarks.sides import socket_side
 from benchmarks.timing import percentile
 
 CALLS = 2_000
@@ -11,14 +12,13 @@ P50_MS, P99_MS = 0.45, 0.9
 PERCENTS = (50, 95, 99)
 NOTE = """The worker is another process and idle. A PING is awaited on the same kind of connection, in turns with the
 calls, in the same run; each percentile is the median of the rounds. arq polls its queue and its results every
-millisecond."""
+millisecond, which keeps the cores awake. On a socket: the same hive as `venom up` has it on one machine."""
 
 
 def measure(lab: Lab) -> Section:
-    found: dict[str, dict[str, list[list[float]]]] = {
-        name: {"calls_ms": [], "pings_ms": []} for name in ("arq", "hive")
-    }
-    for side in lab.turns():
+    sides = (lab.arq, lab.hive, socket_side())
+    found: dict[str, dict[str, list[list[float]]]] = {side.name: {"calls_ms": [], "pings_ms": []} for side in sides}
+    for side in (side for number in range(lab.rounds) for side in sides[:: 1 if number % 2 == 0 else -1]):
         lab.server.empty()
         with lab.worker(side):
             lab.ask(side, "awaited", 1, "noop", {"n": 1})
@@ -37,9 +37,8 @@ def measure(lab: Lab) -> Section:
         section.rows.append([name, *(f"{value:.2f}" for value in calls), *multiples])
         section.rows.append([f"bare PING ({name}'s client)", *(f"{value:.3f}" for value in pings), "", "", ""])
         section.numbers[name] = {"calls_ms": calls, "pings_ms": pings, "percents": PERCENTS}
-    calls = section.numbers["hive"]["calls_ms"]
-    section.promises += [
-        Promise("idle round trip, p50", P50_MS, calls[0], "ms"),
-        Promise("idle round trip, p99", P99_MS, calls[2], "ms"),
-    ]
+    for side, words in zip(sides[1:], ("", ", on a socket of the machine"), strict=True):
+        calls = section.numbers[side.name]["calls_ms"]
+        section.promises.append(Promise(f"idle round trip{words}, p50", P50_MS, calls[0], "ms"))
+        section.promises.append(Promise(f"idle round trip{words}, p99", P99_MS, calls[2], "ms"))
     return section

@@ -25,7 +25,9 @@ class Server:
         if self.binary is None:
             raise SystemExit("there is no redis-server on PATH; install one, or name it in REDIS_SERVER")
         self.port = free_port()
+        self._socket = folder / "server.sock"
         command = [self.binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command += ["--unixsocket", str(self._socket), "--unixsocketperm", "700"]
         self._process = subprocess.Popen([*command, "--dir", str(folder)], stdout=subprocess.DEVNULL)
         self.client = redis.Redis(port=self.port)
         self._await_answer()
@@ -35,6 +37,11 @@ class Server:
     def url(self) -> str:
         """Its address."""
         return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def socket_url(self) -> str:
+        """Its other address, a socket of this machine, which is what `venom up` gives a hive."""
+        return f"unix://{self._socket}"
 
     def info(self, section: str) -> dict[str, Any]:
         """One section of INFO."""

@@ -1,4 +1,7 @@
-"""The two sides of every comparison: the hive, and arq in an environment of its own. Both speak TCP on loopback."""
+"""The two sides of every comparison: the hive, and arq in an environment of its own. Both speak TCP on loopback.
+
+The hive on a socket is a third, for what one machine has for itself.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +40,12 @@ class Side:
     client: tuple[str, ...]
     worker: tuple[str, ...]
     unfinished: Callable[[redis.Redis], int]
+    on_socket: bool = False
 
     def ask(self, server: Server, tally: Path, verb: str, **options: Any) -> dict[str, Any]:
         """What its client reports of one verb: {count, seconds, cpu_s, redis_cpu_s} or lists of milliseconds."""
-        command = [*self.client, str(server.port), verb, json.dumps(options)]
+        address = server.socket_url if self.on_socket else str(server.port)
+        command = [*self.client, address, verb, json.dumps(options)]
         done = subprocess.run(
             command, cwd=ROOT, env=environment(tally), check=True, stdout=subprocess.PIPE, timeout=600, text=True
         )
@@ -51,7 +56,8 @@ class Side:
         self, server: Server, tally: Path, skills: str = "benchmarks.skills", number: int = 0
     ) -> subprocess.Popen[bytes]:
         """One worker process with concurrency 100, the `number`-th of its kind."""
-        place = {"port": server.port, "url": server.url, "skills": f"{skills}:skills", "number": number}
+        url = server.socket_url if self.on_socket else server.url
+        place = {"port": server.port, "url": url, "skills": f"{skills}:skills", "number": number}
         command = [part.format(**place) for part in self.worker]
         silent = subprocess.DEVNULL
         return subprocess.Popen(command, cwd=ROOT, env=environment(tally, number), stdout=silent, stderr=silent)
@@ -81,6 +87,11 @@ def hive_side() -> Side:
         (sys.executable, *spore, "--concurrency", str(CONCURRENCY), "--log-level", "WARNING"),
         unfinished_in_hive,
     )
+
+
+def socket_side() -> Side:
+    """The hive as `venom up` has it on one machine: caller, Spore and server meet at a socket."""
+    return replace(hive_side(), name="hive, on a socket", on_socket=True)
 
 
 def arq_side() -> Side:

@@ -77,10 +77,7 @@ def _is_plain(value: Any, depth: int) -> bool:
     if depth == DEPTH_MAX:
         return False
     if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not _is_plain(item, depth + 1):
-                return False
-        return True
+        return all(type(key) is str and _is_plain(item, depth + 1) for key, item in value.items())
     return (kind is list or kind is tuple) and all(_is_plain(item, depth + 1) for item in value)
 
 
