@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 
 from benchmarks import (
+    ablations,
     anatomy,
     backlog,
     balance,
@@ -52,6 +53,7 @@ from benchmarks.sides import CACHE, ROOT, TOKEN, arq_side, hive_side, versions_o
 MEASURES: dict[str, Callable[[Lab], Section]] = {
     "drain": drain.measure,
     "anatomy": anatomy.measure,
+    "ablations": ablations.measure,
     "enqueue": enqueue.measure,
     "round_trip": round_trip.measure,
     "urgent": urgent.measure,

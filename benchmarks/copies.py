@@ -7,7 +7,11 @@ import re
 from benchmarks.report import table
 from benchmarks.section import Section
 
-COPIES = {"recovery": "docs/reliability.md", "anatomy": "docs/performance.md"}
+COPIES = {
+    "recovery": "docs/reliability.md",
+    "anatomy": "docs/performance.md",
+    "ablations": "docs/performance.md",
+}
 
 
 def copied(document: str, section: Section) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.lab import Lab
 from benchmarks.section import Promise, Section, middle, span, whole
 from benchmarks.sides import ROOT
+from benchmarks.spores import BESIDE_REDIS, with_settings
 from benchmarks.store_probe import store_probe
 
 TASKS, BARE_TASKS, REPEATS = 400_000, 1_000_000, 40
@@ -23,9 +24,10 @@ NOTE = """Redis alone: tasks a second of its CPU, when a program claims and sett
 batch size of a draining Spore, which is counted in the drains of this run ({:,.0f} tasks a call); no task runs. asyncio
 alone: no-op coroutines as tasks of a uvloop, a hundred at a time, tasks a second of its CPU. Neither can be beaten by
 one process that takes its tasks from one server. The hive's rates are a second of the clock, with server, Spores and
-the runner on the same {} cores. All cores busy: what these {} cores would do if nothing else ran on them and none ever
-waited, at the CPU that server and Spores together took for a task of the two-process drains; with few cores this, and
-not the server, is what two processes run into."""
+the runner on the same {} cores; two Spores give way to the server (HIVE_NICENESS=10), one does not. All cores busy:
+what these {} cores would do if nothing else ran on them and none ever waited, at the CPU that server and Spores
+together took for a task of the two-process drains; with few cores this, and not the server, is what two processes run
+into."""
 
 
 @dataclass(slots=True)
@@ -76,7 +78,8 @@ def _drain(lab: Lab, processes: int, found: Found) -> float:
     lab.server.empty()
     lab.ask(lab.hive, "bulk", count, "noop", {"n": 1})
     lab.server.client.config_resetstat()
-    drained = lab.drain_queued(lab.hive, count, processes=processes)
+    side = lab.hive if processes == 1 else with_settings(lab.hive, **BESIDE_REDIS)
+    drained = lab.drain_queued(side, count, processes=processes)
     if processes > 1:
         found.both_us.append(drained.worker_us + drained.redis_us)
     else:

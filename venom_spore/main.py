@@ -215,6 +215,15 @@ async def serve(spore: VenomSpore) -> None:
         await spore.disconnect()
 
 
+def _give_way(niceness: int) -> None:
+    """Be at least so nice; nobody may be less so than he was started."""
+    if not hasattr(os, "nice"):
+        if niceness:
+            log.warning("this system knows no niceness; HIVE_NICENESS changes nothing")
+    elif (step := niceness - os.nice(0)) > 0:
+        os.nice(step)
+
+
 def _concurrency(asked: int | None) -> int:
     if asked is not None and not 1 <= asked <= CONCURRENCY_MAX:
         raise InvalidSetting(f"--concurrency is 1 to {CONCURRENCY_MAX}, not {asked}")
@@ -263,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = SporeOptions(
             parsed.name, _concurrency(parsed.concurrency), tags, read_capabilities(parsed.capabilities)
         )
+        _give_way(settings.hive_niceness)
         link = _link_of_launcher()
         if parsed.safe_mode:
             log.warning("safe mode: no skills are run, because the release of this node does not work")

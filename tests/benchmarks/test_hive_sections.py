@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import ideal, limit, two_spores, urgent
+from benchmarks import ablations, ideal, limit, two_spores, urgent
+from benchmarks.ablated import LEFT_OUT
 from benchmarks.lab import Drained
 from benchmarks.section import Section
 from benchmarks.sides import hive_side
@@ -73,3 +74,18 @@ def test_slots_and_settings_change_the_command_of_a_spore_and_nothing_else(slots
     assert changed[changed.index("--concurrency") + 1] == str(slots)
     told = with_settings(side, HIVE_RESULT_TTL=5, BENCH_FACTOR=1.5).worker
     assert told == ("/usr/bin/env", "HIVE_RESULT_TTL=5", "BENCH_FACTOR=1.5", *side.worker)
+
+
+def test_what_is_left_out_is_compared_with_the_hive_as_it_ships() -> None:
+    runs = {what: [drained(100 if what == "nothing" else 150)] for what in LEFT_OUT}
+    section = ablations.section_of(runs)
+    assert [row[3] for row in section.rows] == ["1.00", *["1.50"] * (len(runs) - 1)]
+    assert section.rows[0][0] == "nothing: as it ships"
+
+
+def test_client_and_worker_of_an_ablated_side_leave_out_the_same() -> None:
+    side = ablations.without(hive_side(), "authentication")
+    for command in (side.client, side.worker):
+        assert command[1:4] == ("-m", "benchmarks.ablated", "authentication")
+    assert side.client[4] == "benchmarks.hive_client"
+    assert side.worker[4] == "venom_spore.main"

@@ -168,15 +168,14 @@ class MessageBroker:
         Raises `UnknownTask`. A Redis restart in between is waited out.
         """
         seal = self.hive.seal
-        ended = self.results.at_hand(check_id(task_id))
-        if ended is None:
-            try:
-                async with asyncio.timeout(timeout):
-                    ended = await self._end_of(task_id)
-            except TimeoutError:
-                return None
-        envelope, record = ended
-        return add_outcome(seal, view_task(seal, task_id, envelope), record)
+        if known := self.results.at_hand(check_id(task_id)):
+            envelope, record = known
+            return add_outcome(seal, view_task(seal, task_id, envelope), record)
+        try:
+            async with asyncio.timeout(timeout):
+                return add_outcome(seal, *await self._end_of(task_id))
+        except TimeoutError:
+            return None
 
     @property
     def results(self) -> ResultWaiter:
@@ -185,13 +184,16 @@ class MessageBroker:
             raise StoreUnavailable(NOT_CONNECTED)
         return self._waiter
 
-    async def _end_of(self, task_id: str) -> tuple[bytes, bytes]:
-        """Envelope and outcome record; a server that is away is waited for."""
+    async def _end_of(self, task_id: str) -> tuple[TaskMessage, bytes]:
+        """The task as enqueued, read while it runs, and its outcome record; a server that is away is waited for."""
         assert self._waiter is not None
+        seal = self.hive.seal
         while True:
             try:
                 async with self._waiter.watch(task_id) as (ended, envelope):
-                    return envelope, await ended
+                    task = None if ended.done() else view_task(seal, task_id, envelope)
+                    record = await ended
+                    return task or view_task(seal, task_id, envelope), record
             except StoreUnavailable:
                 if not self.is_connected():
                     raise

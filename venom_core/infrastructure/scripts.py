@@ -35,7 +35,7 @@ local function wake_of(i) return KEYS[FIXED + 3 * i] end
 """
 
 HEADS_MAX, HEAD_BYTES_MAX = 256, 16 * 1024
-_PING = ("PING",)
+_PING = Head("PING").with_rest(())
 
 
 @dataclass(frozen=True, slots=True)

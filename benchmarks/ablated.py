@@ -1,0 +1,55 @@
+"""Runs a module of ours with one thing left out: python -m benchmarks.ablated WHAT MODULE ARGUMENTS…
+
+Nothing of this can be switched off in earnest: it is taken away here, in this process alone.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from contextvars import Context, ContextVar, copy_context
+from importlib import import_module
+from itertools import count
+from typing import Any
+
+
+def _no_authentication() -> None:
+    del os.environ["NEXUS_SHARED_TOKEN"]
+
+
+def _no_uvloop() -> None:
+    sys.modules["uvloop"] = None  # type: ignore[assignment]  # an import of it fails from now on
+
+
+def _no_look_ahead() -> None:
+    vars(import_module("venom_spore.pace"))["AHEAD_SLOTS"] = 0
+
+
+def _no_shared_task() -> None:
+    # Each context is marked, so each runner is taken for one that its body has changed.
+    number, mark = count(), ContextVar[int]("mark")
+
+    def another() -> Context:
+        context = copy_context()
+        context.run(mark.set, next(number))
+        return context
+
+    vars(import_module("venom_spore.attempts"))["copy_context"] = another
+
+
+LEFT_OUT: dict[str, Callable[[], Any]] = {
+    "nothing": lambda: None,
+    "authentication": _no_authentication,
+    "uvloop": _no_uvloop,
+    "look-ahead": _no_look_ahead,
+    "shared asyncio tasks": _no_shared_task,
+}
+
+
+if __name__ == "__main__":
+    _, what, module, *arguments = sys.argv
+    LEFT_OUT[what]()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
