@@ -28,7 +28,7 @@ def _no_look_ahead() -> None:
 
 
 def _no_shared_task() -> None:
-    # Each context is marked, so each runner is taken for one that its body has changed.
+    # Each context is marked, so each body is taken for one that has changed its runner, and gets its own.
     number, mark = count(), ContextVar[int]("mark")
 
     def another() -> Context:

@@ -1,9 +1,10 @@
 """The attempts that run now: started, watched for their end, stopped early.
 
-What was launched stands in a line, and one asyncio task, the runner, begins it attempt by attempt: most bodies end in
+What was launched stands in a line, and one asyncio task, the runner, begins it attempt by attempt: many bodies end in
 their first step, and a task for each would cost more than they do. A body that has to wait keeps the runner to itself;
 what is left of the line gets another. A runner that a body has left changed (a context variable set, a cancellation
-asked for) begins no other.
+asked for) begins no other. Types whose last body did one or the other do not stand in line: each body has a runner of
+its own at once.
 
 One timer watches the earliest moment at which an attempt must end; there is no timer a task. Whoever is
 told to stop and swallows it is told again; after `TOLD_MAX` times its end is reported without it, so that
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from typing import Any
 
@@ -41,6 +42,8 @@ class Attempts:
         self._executor, self.report, self._on_end = executor, report, on_end
         self._loop = asyncio.get_running_loop()
         self._line: deque[Attempt] = deque()
+        self._loners: set[str] = set()
+        self._newest: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[None] | None = None
         self._context = copy_context()
         self._sweep: asyncio.TimerHandle | None = None
@@ -54,9 +57,13 @@ class Attempts:
         attempt.started_s = self._loop.time()
         attempt.stops_at_s = attempt.started_s + self._executor.seconds_allowed(attempt, now_ms)
         self.running[lease.task_id, lease.fence] = attempt
-        self._line.append(attempt)
-        if self._runner is None:
-            self._begin()
+        if attempt.task_type in self._loners:
+            # The loop holds it until its first step, the attempt from then on.
+            self._newest = self._task(self._run_alone(attempt))
+        else:
+            self._line.append(attempt)
+            if self._runner is None:
+                self._runner = self._task(self._run_line())
         if self._sweep is None or attempt.stops_at_s < self._sweep.when():
             self._sweep_at(attempt.stops_at_s)
 
@@ -100,7 +107,7 @@ class Attempts:
 
     def is_body(self, task: asyncio.Task[Any]) -> bool:
         """Whether the asyncio task that runs now is the one in which the body of an `async` skill runs."""
-        if getattr(task.get_coro(), "cr_code", None) is not Attempts._run_line.__code__:
+        if getattr(task.get_coro(), "cr_code", None) not in (Attempts._run_line.__code__, Attempts._run_alone.__code__):
             return False
         attempt = self.at_work()
         return attempt is not None and attempt.skill is not None and attempt.skill.mode == "async"
@@ -111,12 +118,12 @@ class Attempts:
             self.freed.clear()
             await self.freed.wait()
 
-    def leave_line(self, runner: asyncio.Task[None] | None) -> None:
-        """The body in this runner will wait: what stands behind it begins elsewhere."""
-        if self._runner is runner:
-            self._runner = None
-            if self._line:
-                self._begin()
+    def will_wait(self, attempt: Attempt) -> None:
+        """The body of this attempt keeps its runner: what stands behind it in line begins elsewhere."""
+        attempt.waits = True
+        self._loners.add(attempt.task_type)
+        if self._runner is attempt.runner:
+            self._pass_line_on()
 
     def ended(self, attempt: Attempt) -> None:
         """An attempt has its verdict."""
@@ -128,9 +135,12 @@ class Attempts:
         finally:
             self.freed.set()
 
-    def _begin(self) -> None:
+    def _pass_line_on(self) -> None:
+        self._runner = self._task(self._run_line()) if self._line else None
+
+    def _task(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # Past the loop's task factory, which is for what bodies make; in a context that no body has touched.
-        self._runner = asyncio.Task(self._run_line(), loop=self._loop, context=self._context.copy())
+        return asyncio.Task(run, loop=self._loop, context=self._context.copy())
 
     async def _run_line(self) -> None:
         runner, untouched = asyncio.current_task(), copy_context()
@@ -139,13 +149,25 @@ class Attempts:
             while self._line:
                 # What is launched meanwhile waits a turn of the loop, in which reports leave and claims come.
                 for _ in range(len(self._line)):
-                    await self._executor.run(self._line.popleft(), self)
-                    if self._runner is not runner or runner.cancelling() or copy_context() != untouched:
+                    attempt = self._line.popleft()
+                    await self._executor.run(attempt, self)
+                    if runner.cancelling() or copy_context() != untouched:
+                        self._loners.add(attempt.task_type)
+                        return
+                    if self._runner is not runner:
                         return
                 if self._line:
                     await asyncio.sleep(0)
         finally:
-            self.leave_line(runner)
+            if self._runner is runner:
+                self._pass_line_on()
+
+    async def _run_alone(self, attempt: Attempt) -> None:
+        untouched = copy_context()
+        await self._executor.run(attempt, self)
+        if attempt.waits or attempt.runner is None or attempt.runner.cancelling() or copy_context() != untouched:
+            return
+        self._loners.discard(attempt.task_type)
 
     def _report_without(self, attempt: Attempt) -> None:
         task_id, number = attempt.identity()

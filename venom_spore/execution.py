@@ -75,6 +75,12 @@ class Attempt(msgspec.Struct, eq=False):
     error: str | None = None
     told: int = 0
     reported: bool = False
+    waits: bool = False
+
+    @property
+    def task_type(self) -> str:
+        """What it is an attempt at; "" before its envelope is open."""
+        return self.body.task_type if self.body is not None else ""
 
     def identity(self) -> tuple[str, int]:
         """Task id and number of the attempt, for log lines."""
@@ -94,8 +100,8 @@ class Table(Protocol):
     def report(self, attempt: Attempt) -> Report:
         """What the attempt's context reports to."""
 
-    def leave_line(self, runner: asyncio.Task[None] | None) -> None:
-        """The attempt in this asyncio task is about to wait."""
+    def will_wait(self, attempt: Attempt) -> None:
+        """Its body is about to wait."""
 
     def ended(self, attempt: Attempt) -> None:
         """It has its verdict."""
@@ -161,7 +167,7 @@ class Executor:
                 attempt.error = attempt.error or "stopped before it began"
                 raise asyncio.CancelledError
             if guard.now_s() > guard.until_s:
-                table.leave_line(attempt.runner)
+                table.will_wait(attempt)
                 await guard.certain()
             if skill.mode == "async" and not skill.binder.wants_context:
                 # Most tasks are of this kind, and end in one step; a coroutine less is felt at 100,000 a second.
@@ -172,10 +178,10 @@ class Executor:
                 except StopIteration as end:
                     result = end.value
                 else:
-                    table.leave_line(attempt.runner)
+                    table.will_wait(attempt)
                     result = await go_on(guard, steps, waits)
             else:
-                table.leave_line(attempt.runner)
+                table.will_wait(attempt)
                 result = await self._call(attempt, skill, body, table.report)
             if type(result) is not _Encoded:
                 result = encode(result, "result", self._limits.result_bytes_max)

@@ -6,9 +6,10 @@ import asyncio
 from contextvars import ContextVar
 from typing import Any
 
-from tests.hives import altered, ended, running
+from tests.hives import altered, done, ended, running
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
+from venom_spore.execution import Attempt, Verdict
 from venom_spore.skills import SkillSet
 
 skills = SkillSet()
@@ -43,6 +44,12 @@ async def cancel_yourself() -> str:
 
 
 @skills.skill
+async def sometimes(waits: bool) -> None:
+    if waits:
+        await asyncio.sleep(0)
+
+
+@skills.skill
 async def breathe() -> str:
     await asyncio.sleep(0)
     return "breathed"
@@ -74,6 +81,42 @@ async def test_each_body_that_waits_has_its_own_and_holds_up_no_other(
             assert (await ended(broker, task_id)).status == "completed"
         _release.set()
         assert len({(await ended(broker, task_id)).result for task_id in ids}) == 5
+
+
+async def test_bodies_of_a_type_that_waited_do_not_stand_in_line_until_one_did_not_wait(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    async with running(skills, settings, slots=8) as spore:
+        assert spore.worker is not None
+        loners = spore.worker.attempts._loners
+        await done(broker, "sometimes", {"waits": False})
+        assert not loners
+        for waits in (True, True, False):
+            await done(broker, "sometimes", {"waits": waits})
+            assert loners == ({"sometimes"} if waits else set())
+        await done(broker, "mark")
+        assert loners == {"mark"}
+        assert await done(broker, "mark") == "untouched"
+        assert loners == {"mark"}
+
+
+async def test_one_that_stands_in_no_line_and_is_stopped_before_it_begins_frees_its_slot(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    async with running(skills, settings, slots=1) as spore:
+        assert spore.worker is not None
+        attempts = spore.worker.attempts
+        await done(broker, "sometimes", {"waits": True})
+        launch = attempts.launch
+
+        def launch_and_stop(attempt: Attempt, now_ms: int) -> None:
+            launch(attempt, now_ms)
+            attempts.stop(attempt, Verdict.CANCELLED)
+
+        attempts.launch = launch_and_stop  # type: ignore[method-assign]  # the moment between two loop turns
+        task = await ended(broker, await broker.enqueue_task("sometimes", {"waits": True}, max_retries=0))
+        assert (task.status, task.error) == ("cancelled", "stopped before it began")
+        await asyncio.wait_for(attempts.until_idle(), 5)
 
 
 async def test_a_context_variable_of_one_body_is_not_seen_by_the_next(
