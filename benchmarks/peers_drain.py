@@ -17,7 +17,7 @@ from benchmarks.section import Promise, Section, middle, span, whole
 from benchmarks.sides import ROOT, Side
 
 ARQ = "arq"
-MOST_S = 20.0
+MOST_S = 10.0
 RATIO_TO_ARQ, RATIO_TO_FASTEST = 28.0, 20.0
 HEAD = [
     "queue", "tasks/s", "least–most", "× arq", "of the hive's", "worker CPU µs/task", "Redis CPU µs/task",
