@@ -9,9 +9,7 @@ import os
 import runpy
 import sys
 from collections.abc import Callable
-from contextvars import Context, ContextVar, copy_context
 from importlib import import_module
-from itertools import count
 from typing import Any
 
 
@@ -27,16 +25,20 @@ def _no_look_ahead() -> None:
     vars(import_module("venom_spore.pace"))["AHEAD_SLOTS"] = 0
 
 
+class _Everything(set[str]):
+    def __contains__(self, _name: object) -> bool:
+        return True
+
+
 def _no_shared_task() -> None:
-    # Each context is marked, so each body is taken for one that has changed its runner, and gets its own.
-    number, mark = count(), ContextVar[int]("mark")
+    attempts: Any = import_module("venom_spore.attempts").Attempts
+    make = attempts.__init__
 
-    def another() -> Context:
-        context = copy_context()
-        context.run(mark.set, next(number))
-        return context
+    def make_for_loners(table: Any, *args: Any) -> None:
+        make(table, *args)
+        table._loners = _Everything()  # noqa: SLF001  there is no other way to have it so
 
-    vars(import_module("venom_spore.attempts"))["copy_context"] = another
+    attempts.__init__ = make_for_loners
 
 
 LEFT_OUT: dict[str, Callable[[], Any]] = {

@@ -17,7 +17,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 from venom_spore.context import Report
@@ -43,9 +43,8 @@ class Attempts:
         self._loop = asyncio.get_running_loop()
         self._line: deque[Attempt] = deque()
         self._loners: set[str] = set()
-        self._newest: asyncio.Task[None] | None = None
         self._runner: asyncio.Task[None] | None = None
-        self._context = copy_context()
+        self._context: Context | None = None
         self._sweep: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -58,12 +57,10 @@ class Attempts:
         attempt.stops_at_s = attempt.started_s + self._executor.seconds_allowed(attempt, now_ms)
         self.running[lease.task_id, lease.fence] = attempt
         if attempt.task_type in self._loners:
-            # The loop holds it until its first step, the attempt from then on.
-            self._newest = self._task(self._run_alone(attempt))
+            attempt.runner = self._task(self._run_alone(attempt))
         else:
             self._line.append(attempt)
-            if self._runner is None:
-                self._runner = self._task(self._run_line())
+            self._see_to_line()
         if self._sweep is None or attempt.stops_at_s < self._sweep.when():
             self._sweep_at(attempt.stops_at_s)
 
@@ -78,7 +75,10 @@ class Attempts:
         if attempt.context is not None:
             attempt.context.cancel()
         if attempt.runner is not None:
+            if attempt.told == 1:
+                attempt.runner.add_done_callback(lambda _: self._collect(attempt))
             attempt.runner.cancel()
+        self._see_to_line()
         if self._sweep is None or attempt.stops_at_s < self._sweep.when():
             self._sweep_at(attempt.stops_at_s)
 
@@ -123,7 +123,8 @@ class Attempts:
         attempt.waits = True
         self._loners.add(attempt.task_type)
         if self._runner is attempt.runner:
-            self._pass_line_on()
+            self._runner = None
+            self._see_to_line()
 
     def ended(self, attempt: Attempt) -> None:
         """An attempt has its verdict."""
@@ -135,11 +136,22 @@ class Attempts:
         finally:
             self.freed.set()
 
-    def _pass_line_on(self) -> None:
-        self._runner = self._task(self._run_line()) if self._line else None
+    def _collect(self, attempt: Attempt) -> None:
+        """A runner that was cancelled before its first step, or died, never says that its attempt ended."""
+        if self.running.get((attempt.lease.task_id, attempt.lease.fence)) is attempt:
+            attempt.verdict = attempt.stop
+            attempt.error = attempt.error or "stopped before it began"
+            self.ended(attempt)
+
+    def _see_to_line(self) -> None:
+        """What stands in line has a runner that lives: a body may cancel any asyncio task, even before it begins."""
+        if self._line and (self._runner is None or self._runner.done()):
+            self._runner = self._task(self._run_line())
 
     def _task(self, run: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         # Past the loop's task factory, which is for what bodies make; in a context that no body has touched.
+        if self._context is None:
+            self._context = copy_context()
         return asyncio.Task(run, loop=self._loop, context=self._context.copy())
 
     async def _run_line(self) -> None:
@@ -151,7 +163,7 @@ class Attempts:
                 for _ in range(len(self._line)):
                     attempt = self._line.popleft()
                     await self._executor.run(attempt, self)
-                    if runner.cancelling() or copy_context() != untouched:
+                    if _is_changed(runner, untouched):
                         self._loners.add(attempt.task_type)
                         return
                     if self._runner is not runner:
@@ -160,14 +172,14 @@ class Attempts:
                     await asyncio.sleep(0)
         finally:
             if self._runner is runner:
-                self._pass_line_on()
+                self._runner = None
+                self._see_to_line()
 
     async def _run_alone(self, attempt: Attempt) -> None:
         untouched = copy_context()
         await self._executor.run(attempt, self)
-        if attempt.waits or attempt.runner is None or attempt.runner.cancelling() or copy_context() != untouched:
-            return
-        self._loners.discard(attempt.task_type)
+        if not (attempt.waits or attempt.stop or attempt.runner is None or _is_changed(attempt.runner, untouched)):
+            self._loners.discard(attempt.task_type)
 
     def _report_without(self, attempt: Attempt) -> None:
         task_id, number = attempt.identity()
@@ -191,3 +203,11 @@ class Attempts:
                 self.stop(attempt, attempt.stop or Verdict.TIMED_OUT)
         if self.running and self._sweep is None:
             self._sweep_at(min(attempt.stops_at_s for attempt in self.running.values()))
+
+
+def _is_changed(runner: asyncio.Task[None], untouched: Context) -> bool:
+    """Whether a body has left its runner other than it was; values of context variables are compared."""
+    try:
+        return bool(runner.cancelling()) or copy_context() != untouched
+    except Exception:  # noqa: BLE001  a value that cannot be compared was not there before
+        return True

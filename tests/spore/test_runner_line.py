@@ -1,4 +1,4 @@
-"""Bodies that end at once share an asyncio task, and nothing of one reaches another."""
+"""Bodies that end at once share an asyncio task; what one sets or cancels before it ends reaches no other."""
 
 from __future__ import annotations
 
@@ -47,6 +47,23 @@ async def cancel_yourself() -> str:
 async def sometimes(waits: bool) -> None:
     if waits:
         await asyncio.sleep(0)
+
+
+class Incomparable:
+    """Like an array: not to be asked whether it equals another."""
+
+    __hash__ = None  # type: ignore[assignment]  # what has no equals has no hash
+
+    def __eq__(self, _other: object) -> bool:
+        raise ValueError("ambiguous")
+
+
+_odd: ContextVar[Incomparable] = ContextVar("odd")
+
+
+@skills.skill
+async def odd() -> None:
+    _odd.set(Incomparable())
 
 
 @skills.skill
@@ -141,3 +158,35 @@ async def test_a_body_that_cancels_its_own_asyncio_task_and_ends_cancels_no_othe
         "gone on to the end",
         "breathed",
     ]
+
+
+async def test_a_runner_that_is_cancelled_before_its_first_step_is_replaced(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    async with running(skills, settings, slots=2) as spore:
+        assert spore.worker is not None
+        attempts = spore.worker.attempts
+        launch = attempts.launch
+        doomed: list[asyncio.Task[None]] = []
+
+        def launch_and_cancel(attempt: Attempt, now_ms: int) -> None:
+            launch(attempt, now_ms)
+            if not doomed and attempts._runner is not None:
+                doomed.append(attempts._runner)
+                attempts._runner.cancel()
+
+        attempts.launch = launch_and_cancel  # type: ignore[method-assign]  # as a body might that cancels every task
+        first = await broker.enqueue_task("which", timeout=0.5, max_retries=0)
+        assert await done(broker, "which") not in (None, id(doomed[0]))
+        assert (await ended(broker, first)).status in ("completed", "failed")
+        await asyncio.wait_for(attempts.until_idle(), 5)
+
+
+async def test_a_context_variable_that_cannot_be_compared_counts_as_changed(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    _odd.set(Incomparable())
+    async with running(skills, settings, slots=2) as spore:
+        assert spore.worker is not None
+        await done(broker, "odd")
+        assert spore.worker.attempts._loners == {"odd"}

@@ -38,8 +38,6 @@ class Enqueuer:
     def __init__(self, store: TaskStore, queued_max: int) -> None:
         self._store, self._queued_max = store, queued_max
         self._waiting: list[_Waiting] = []
-        self._news = asyncio.Event()
-        self._closing = False
         self._sender: asyncio.Task[None] | None = None
 
     async def submit(
@@ -50,7 +48,6 @@ class Enqueuer:
         self._waiting.append(_Waiting(lane, priority, when, task_id, envelope, reply_to, done))
         if self._sender is None:
             self._sender = asyncio.create_task(self._send_all())
-        self._news.set()
         return await done
 
     async def send(self, groups: list[TaskGroup]) -> dict[str, bytes]:
@@ -64,19 +61,14 @@ class Enqueuer:
 
     async def close(self) -> None:
         """Wait until everything submitted has been sent or refused."""
-        self._closing = True
-        self._news.set()
         if self._sender is not None:
             await self._sender
 
     async def _send_all(self) -> None:
         try:
-            while self._waiting or not self._closing:
-                await self._news.wait()
-                self._news.clear()
-                while self._waiting:
-                    batch, self._waiting = self._next_batch()
-                    await self._send_batch(batch)
+            while self._waiting:
+                batch, self._waiting = self._next_batch()
+                await self._send_batch(batch)
         finally:
             self._sender = None
 

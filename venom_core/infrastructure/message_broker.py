@@ -165,7 +165,7 @@ class MessageBroker:
     async def wait_for(self, task_id: str, timeout: float | None = None) -> TaskMessage | None:
         """The task once it has ended, whatever its status; None when `timeout` seconds run out first.
 
-        Raises `UnknownTask`. A Redis restart in between is waited out.
+        Raises `UnknownTask`, and `SecurityError` for one that this hive has not sealed. A Redis restart is waited out.
         """
         seal = self.hive.seal
         if known := self.results.at_hand(check_id(task_id)):
