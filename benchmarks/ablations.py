@@ -27,9 +27,8 @@ what each part costs."""
 
 def measure(lab: Lab) -> Section:
     runs: dict[str, list[Drained]] = {what: [] for what in LEFT_OUT}
-    for number in range(lab.rounds):
-        for what in list(runs)[:: 1 if number % 2 == 0 else -1]:
-            runs[what].append(lab.drain(without(lab.hive, what), lab.count(TASKS)))
+    for what in lab.in_turns(list(runs)):
+        runs[what].append(lab.drain(without(lab.hive, what), lab.count(TASKS)))
     return section_of(runs)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
@@ -20,6 +20,8 @@ from benchmarks.tally import Tally
 START_S = 60.0
 STALL_S = 30.0
 POLL_S = 0.002
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,12 @@ class Lab:
 
     def turns(self) -> Iterator[Side]:
         """arq, hive, hive, arq, …: every round both, in alternating order."""
+        return self.in_turns((self.arq, self.hive))
+
+    def in_turns(self, parts: Sequence[Part]) -> Iterator[Part]:
+        """All of them every round, in an order that alternates."""
         for number in range(self.rounds):
-            yield from (self.arq, self.hive) if number % 2 == 0 else (self.hive, self.arq)
+            yield from parts if number % 2 == 0 else parts[::-1]
 
     def ask(self, side: Side, verb: str, count: int, task: str, payload: dict[str, Any]) -> dict[str, Any]:
         """What a side's client reports of one verb."""

@@ -46,10 +46,9 @@ class Row:
 
 def measure(lab: Lab) -> Section:
     rows = [Row(HIVE, lab.hive), *(Row(peer, peer.side(peer.drain)) for peer in PEERS)]
-    for number in range(lab.rounds):
-        for row in rows if number % 2 == 0 else rows[::-1]:
-            row.one.append(_drain(lab, row, 1))
-            row.two.append(_drain(lab, row, 2))
+    for row in lab.in_turns(rows):
+        row.one.append(_drain(lab, row, 1))
+        row.two.append(_drain(lab, row, 2))
     return section_of(rows, _kept(), quick=lab.quick)
 
 

@@ -18,7 +18,7 @@ millisecond, which keeps the cores awake. On a socket: the same hive as `venom u
 def measure(lab: Lab) -> Section:
     sides = (lab.arq, lab.hive, socket_side())
     found: dict[str, dict[str, list[list[float]]]] = {side.name: {"calls_ms": [], "pings_ms": []} for side in sides}
-    for side in (side for number in range(lab.rounds) for side in sides[:: 1 if number % 2 == 0 else -1]):
+    for side in lab.in_turns(sides):
         lab.server.empty()
         with lab.worker(side):
             lab.ask(side, "awaited", 1, "noop", {"n": 1})
