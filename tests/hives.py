@@ -12,6 +12,8 @@ from venom_core.clock import Clock
 from venom_core.config import Settings
 from venom_core.domain.task_message import TaskMessage
 from venom_core.infrastructure.message_broker import MessageBroker
+from venom_spore.attempts import Attempts
+from venom_spore.execution import Attempt
 from venom_spore.machine import MachineReader
 from venom_spore.main import SporeOptions, VenomSpore
 from venom_spore.skills import SkillSet
@@ -101,6 +103,17 @@ def claim_again(spore: Running, slots: int) -> None:
     """The reverse of `stop_claiming`."""
     spore.worker._pace.slots = slots
     spore.worker.attempts.freed.set()
+
+
+def once_launched(attempts: Attempts, act: Callable[[Attempt], None]) -> None:
+    """From now on do something to each attempt in the moment between its launch and its first step."""
+    launch = attempts.launch
+
+    def launch_and_act(attempt: Attempt, now_ms: int) -> None:
+        launch(attempt, now_ms)
+        act(attempt)
+
+    attempts.launch = launch_and_act  # type: ignore[method-assign]  # the moment between two loop turns
 
 
 async def until(met: Callable[[], bool], within_s: float = PATIENCE_S) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from contextvars import ContextVar
 from typing import Any
 
-from tests.hives import altered, done, ended, running
+from tests.hives import altered, done, ended, once_launched, running
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.execution import Attempt, Verdict
@@ -124,13 +124,7 @@ async def test_one_that_stands_in_no_line_and_is_stopped_before_it_begins_frees_
         assert spore.worker is not None
         attempts = spore.worker.attempts
         await done(broker, "sometimes", {"waits": True})
-        launch = attempts.launch
-
-        def launch_and_stop(attempt: Attempt, now_ms: int) -> None:
-            launch(attempt, now_ms)
-            attempts.stop(attempt, Verdict.CANCELLED)
-
-        attempts.launch = launch_and_stop  # type: ignore[method-assign]  # the moment between two loop turns
+        once_launched(attempts, lambda attempt: attempts.stop(attempt, Verdict.CANCELLED))
         task = await ended(broker, await broker.enqueue_task("sometimes", {"waits": True}, max_retries=0))
         assert (task.status, task.error) == ("cancelled", "stopped before it began")
         await asyncio.wait_for(attempts.until_idle(), 5)
@@ -166,16 +160,15 @@ async def test_a_runner_that_is_cancelled_before_its_first_step_is_replaced(
     async with running(skills, settings, slots=2) as spore:
         assert spore.worker is not None
         attempts = spore.worker.attempts
-        launch = attempts.launch
         doomed: list[asyncio.Task[None]] = []
 
-        def launch_and_cancel(attempt: Attempt, now_ms: int) -> None:
-            launch(attempt, now_ms)
+        def cancel_runner(_attempt: Attempt) -> None:
+            """As a body might that cancels every task."""
             if not doomed and attempts._runner is not None:
                 doomed.append(attempts._runner)
                 attempts._runner.cancel()
 
-        attempts.launch = launch_and_cancel  # type: ignore[method-assign]  # as a body might that cancels every task
+        once_launched(attempts, cancel_runner)
         first = await broker.enqueue_task("which", timeout=0.5, max_retries=0)
         assert await done(broker, "which") not in (None, id(doomed[0]))
         assert (await ended(broker, first)).status in ("completed", "failed")

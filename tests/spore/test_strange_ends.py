@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.hives import ended, running
+from tests.hives import ended, once_launched, running
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.attempts import Attempts
@@ -50,16 +50,14 @@ async def test_an_attempt_that_is_stopped_before_its_first_step_frees_its_slot(
     async with running(skills, settings, slots=1) as spore:
         assert spore.worker is not None
         attempts: Attempts = spore.worker.attempts
-        launch = attempts.launch
         stopped: list[Attempt] = []
 
-        def launch_and_stop(attempt: Attempt, now_ms: int) -> None:
-            launch(attempt, now_ms)
+        def stop_first(attempt: Attempt) -> None:
             if not stopped:
                 stopped.append(attempt)
                 attempts.stop(attempt, Verdict.CANCELLED)
 
-        attempts.launch = launch_and_stop  # type: ignore[method-assign]  # the moment between two loop turns
+        once_launched(attempts, stop_first)
         first = await broker.enqueue_task("unspeakable", max_retries=0)
         assert (await ended(broker, first)).status == "cancelled"
         await asyncio.wait_for(attempts.until_idle(), 5)
