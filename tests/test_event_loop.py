@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib
 import sys
 
 import pytest
 
 from venom_core import event_loop
+from venom_core.errors import StoreUnavailable, VenomError
 
 
 async def test_a_task_that_swallows_its_first_cancel_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +38,34 @@ async def test_ending_nothing_and_what_has_ended_is_nothing() -> None:
     await event_loop.end_tasks(None, done)
     await event_loop.end_tasks()
     assert done.result() == "result"
+
+
+@pytest.mark.parametrize(
+    ("fault", "level"),
+    [
+        (StoreUnavailable("Redis is away"), "DEBUG"),
+        (ExceptionGroup("all at once", [StoreUnavailable("Redis is away"), VenomError("and more")]), "DEBUG"),
+        (ExceptionGroup("all at once", [StoreUnavailable("Redis is away"), KeyError("a bug")]), "ERROR"),
+        (RuntimeError("a bug"), "ERROR"),
+    ],
+)
+async def test_what_had_failed_before_is_said_once_aloud_if_it_is_a_bug(
+    fault: Exception, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise fault
+
+    task = asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    assert task.done()
+    with caplog.at_level("DEBUG", "venom.loop"):
+        await event_loop.end_tasks(task)
+    del task
+    gc.collect()
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("venom.loop", level)
+    assert repr(fault) in record.getMessage()
+    assert bool(record.exc_info) == (level == "ERROR")
 
 
 async def test_many_are_ended_together() -> None:
