@@ -66,9 +66,10 @@ class Demo:
             return False
 
     def named(self, words: str) -> psutil.Process:
-        """The one process whose command line holds these words."""
-        [found] = [process for process in self.processes() if words in " ".join(process.cmdline())]
-        return found
+        """The one process whose command line holds these words; what it forks has the same until it becomes another."""
+        found = [process for process in self.processes() if words in " ".join(process.cmdline())]
+        [first] = [process for process in found if process.ppid() not in {each.pid for each in found}]
+        return first
 
     def leaves_nothing(self) -> None:
         """Nothing is left, now."""
