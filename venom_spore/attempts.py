@@ -162,6 +162,7 @@ class Attempts:
                 # What is launched meanwhile waits a turn of the loop, in which reports leave and claims come.
                 for _ in range(len(self._line)):
                     attempt = self._line.popleft()
+                    attempt.runner = runner
                     await self._executor.run(attempt, self)
                     if _is_changed(runner, untouched):
                         self._loners.add(attempt.task_type)

@@ -157,9 +157,8 @@ class Executor:
         return allowed_ms / 1000
 
     async def run(self, attempt: Attempt, table: Table) -> None:
-        """Run the attempt to its verdict and say so to the table; never raises but for a fork that got away."""
+        """Run the attempt in its `runner` to its verdict and say so to the table."""
         try:
-            attempt.runner = asyncio.current_task()
             skill, body, guard = attempt.skill, attempt.body, self.guard
             assert skill is not None
             assert body is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator
 
@@ -62,9 +63,36 @@ async def test_what_gathers_while_a_call_is_under_way_leaves_with_the_next_in_it
     assert [lease.task_id for lease in leases] == ["warm", "a0", *(f"b{at}" for at in range(9, -1, -1))]
 
 
-async def test_different_types_levels_and_moments_share_a_call(alone: Stores) -> None:
+async def in_company(stores: Stores, queued_max: int) -> Enqueuer:
+    """One whose last callers were several, so that the next ones all leave together; its line is open."""
+    sender = Enqueuer(stores.tasks, queued_max)
+    await asyncio.gather(*(submit(sender, f"warm{at}", task_type="warm") for at in range(3)))
+    return sender
+
+
+async def test_who_is_alone_sends_at_once_and_those_who_come_meanwhile_leave_together(alone: Stores) -> None:
     sender = Enqueuer(alone.tasks, 10_000)
-    await sender.submit("scan", 2, "now", "warm", envelope("warm", 2))
+    await submit(sender, "warm")
+    for group, calls in (["a0"], 1), (["b0"], 1), (["c0", "c1", "c2"], 2), (["d0", "d1", "d2"], 1), (["e0"], 1):
+        before = await script_calls(alone)
+        await asyncio.gather(*(submit(sender, task_id) for task_id in group))
+        assert await script_calls(alone) - before == calls, group
+    leases = await alone.claim(await alone.join(), 20)
+    assert [lease.task_id for lease in leases] == ["warm", "a0", "b0", "c0", "c1", "c2", "d0", "d1", "d2", "e0"]
+
+
+async def test_who_is_alone_hands_over_to_no_other_asyncio_task(alone: Stores) -> None:
+    sender = Enqueuer(alone.tasks, 10_000)
+    await submit(sender, "warm")
+    tasks = asyncio.all_tasks()
+    one = submit(sender, "1")
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - tasks == {one}
+    assert await one is None
+
+
+async def test_different_types_levels_and_moments_share_a_call(alone: Stores) -> None:
+    sender = await in_company(alone, 10_000)
     before = await script_calls(alone)
     await asyncio.gather(
         submit(sender, "1"),
@@ -73,13 +101,12 @@ async def test_different_types_levels_and_moments_share_a_call(alone: Stores) ->
         sender.submit("scan", 2, "+60000", "4", envelope("4", 2)),
     )
     assert await script_calls(alone) - before == 1
-    assert (await alone.tasks.stats())[:2] == [1, 4]
+    assert (await alone.tasks.stats())[:2] == [1, 6]
 
 
 async def test_large_envelopes_are_spread_over_calls(alone: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CALL_BYTES_MAX", 250)
-    sender = Enqueuer(alone.tasks, 10_000)
-    await sender.submit("scan", 2, "now", "warm", envelope("warm", 2))
+    sender = await in_company(alone, 10_000)
     before = await script_calls(alone)
     await asyncio.gather(*(submit(sender, str(at), "x" * 100) for at in range(4)), submit(sender, "huge", "x" * 1_000))
     assert await script_calls(alone) - before == 3
@@ -95,7 +122,7 @@ async def test_the_same_id_twice_in_one_moment_is_judged_one_after_the_other(sto
 
 
 async def test_a_refusal_reaches_every_caller_of_its_call_and_nobody_else(stores: Stores) -> None:
-    sender = Enqueuer(stores.tasks, 2)
+    sender = await in_company(stores, 5)
     refused = await asyncio.gather(*(submit(sender, str(at)) for at in range(3)), return_exceptions=True)
     assert [type(fault) for fault in refused] == [QueueFull] * 3
     assert await submit(sender, "alone") is None
@@ -110,14 +137,42 @@ async def test_a_caller_that_gives_up_disturbs_nobody(stores: Stores) -> None:
     assert given_up.cancelled()
 
 
-async def test_closing_waits_for_what_was_submitted(stores: Stores) -> None:
+async def test_a_lone_caller_that_gives_up_holds_up_nobody(alone: Stores, private_server: PrivateServer) -> None:
+    sender = Enqueuer(alone.tasks, 100)
+    await submit(sender, "warm")
+    given_up, *patient = await held_up(alone, private_server, sender)
+    given_up.cancel()
+    with private_server.client() as client:
+        client.execute_command("CLIENT", "UNPAUSE")
+    assert await asyncio.gather(*patient) == [None]
+    assert given_up.cancelled()
+    assert await submit(sender, "3") is None
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+async def test_closing_waits_for_what_was_submitted(stores: Stores, count: int) -> None:
     sender = Enqueuer(stores.tasks, 100)
     await sender.close()
-    submitted = submit(sender, "1")
+    submitted = [submit(sender, str(at)) for at in range(count)]
     await asyncio.sleep(0)
     await sender.close()
-    assert (await stores.tasks.stats())[1] == 1
-    assert await submitted is None
+    assert (await stores.tasks.stats())[1] == count
+    assert await asyncio.gather(*submitted) == [None] * count
+
+
+async def test_who_closes_and_gives_up_leaves_what_was_submitted_alone(
+    alone: Stores, private_server: PrivateServer
+) -> None:
+    sender = Enqueuer(alone.tasks, 100)
+    await submit(sender, "warm")
+    waiting = await held_up(alone, private_server, sender)
+    closing = asyncio.ensure_future(sender.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with private_server.client() as client:
+        client.execute_command("CLIENT", "UNPAUSE")
+    assert await asyncio.gather(*waiting) == [None, None]
+    assert closing.cancelled()
 
 
 async def held_up(alone: Stores, private_server: PrivateServer, sender: Enqueuer) -> list[asyncio.Task[object]]:
@@ -128,8 +183,8 @@ async def held_up(alone: Stores, private_server: PrivateServer, sender: Enqueuer
         await asyncio.sleep(0)
 
         def arrived() -> bool:
-            listed = client.execute_command("CLIENT", "LIST")
-            return "cmd=evalsha" in str(listed)
+            listed = str(client.execute_command("CLIENT", "LIST"))
+            return re.search(r"flags=b\S* [^\\]*cmd=evalsha", listed) is not None
 
         await until(arrived)
     return waiting
@@ -157,8 +212,7 @@ async def test_a_server_that_stays_away_is_told_to_every_caller(
 
 
 async def test_a_sender_that_is_cancelled_tells_its_callers(alone: Stores, private_server: PrivateServer) -> None:
-    sender = Enqueuer(alone.tasks, 100)
-    await submit(sender, "warm")
+    sender = await in_company(alone, 100)
     waiting = await held_up(alone, private_server, sender)
     assert sender._sender is not None
     sender._sender.cancel()

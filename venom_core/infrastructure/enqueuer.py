@@ -1,7 +1,7 @@
 """Concurrent single enqueues share round trips by themselves.
 
-Whatever gathered while the last call was under way leaves with the next: no timer, no threshold; a lone
-call leaves at once, and a hundred at the same time leave together.
+Whatever gathered while the last call was under way leaves with the next: no timer, no threshold. Who is alone sends at
+once and by itself, without a turn of the event loop in between; after callers that had company all leave together.
 """
 
 from __future__ import annotations
@@ -39,15 +39,19 @@ class Enqueuer:
         self._store, self._queued_max = store, queued_max
         self._waiting: list[_Waiting] = []
         self._sender: asyncio.Task[None] | None = None
+        self._lone: asyncio.Future[None] | None = None
+        self._in_company = False
 
     async def submit(
         self, lane: str, priority: int, when: str, task_id: str, envelope: bytes, reply_to: str = ""
     ) -> bytes | None:
         """Enqueue one task; None, or the envelope that already has this id. `reply_to`: as in `TaskGroup`."""
+        if self._lone is None and self._sender is None and not self._in_company:
+            return await self._send_alone(TaskGroup(lane, priority, when, [task_id], [envelope], reply_to))
         done: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(lane, priority, when, task_id, envelope, reply_to, done))
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
+        if self._lone is None:
+            self._see_to_waiting()
         return await done
 
     async def send(self, groups: list[TaskGroup]) -> dict[str, bytes]:
@@ -61,13 +65,27 @@ class Enqueuer:
 
     async def close(self) -> None:
         """Wait until everything submitted has been sent or refused."""
-        if self._sender is not None:
-            await self._sender
+        while under_way := [each for each in (self._lone, self._sender) if each is not None]:
+            await asyncio.wait(under_way)
+
+    async def _send_alone(self, group: TaskGroup) -> bytes | None:
+        sent = self._lone = asyncio.get_running_loop().create_future()
+        try:
+            return (await self.send([group])).get(group.ids[0])
+        finally:
+            sent.set_result(None)
+            self._lone = None
+            self._see_to_waiting()
+
+    def _see_to_waiting(self) -> None:
+        if self._waiting and self._sender is None:
+            self._sender = asyncio.create_task(self._send_all())
 
     async def _send_all(self) -> None:
         try:
             while self._waiting:
                 batch, self._waiting = self._next_batch()
+                self._in_company = len(batch) > 1
                 await self._send_batch(batch)
         finally:
             self._sender = None
