@@ -56,7 +56,7 @@ class Attempts:
         attempt.started_s = self._loop.time()
         attempt.stops_at_s = attempt.started_s + self._executor.seconds_allowed(attempt, now_ms)
         self.running[lease.task_id, lease.fence] = attempt
-        if attempt.task_type in self._loners:
+        if self._loners and attempt.task_type in self._loners:
             attempt.runner = self._task(self._run_alone(attempt))
         else:
             self._line.append(attempt)

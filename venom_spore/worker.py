@@ -263,6 +263,9 @@ class Worker:
             attempt = Attempt(lease)
             if not self._executor.prepare(attempt, batch.now_ms):
                 self._settle(attempt, batch.now_ms)
+                if attempt.verdict is Verdict.REFUSED:
+                    log.error("refused task %s: %s", lease.task_id, attempt.error)
+                    self._chores.start(self._audit(attempt))
             elif len(self.attempts.running) + self._executor.stuck < self._pace.slots and not self._quiet.is_set():
                 self.attempts.launch(attempt, batch.now_ms)
             else:
@@ -284,9 +287,6 @@ class Worker:
         settlement = self._executor.settlement(attempt, now_ms)
         if settlement is not None:
             self._outbox.settle(settlement)
-        if attempt.verdict is Verdict.REFUSED:
-            log.error("refused task %s: %s", attempt.lease.task_id, attempt.error)
-            self._chores.start(self._audit(attempt))
 
     def _hand_back_ready(self) -> None:
         while self._ready:

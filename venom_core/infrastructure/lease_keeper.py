@@ -79,6 +79,7 @@ class LeaseKeeper:
         self.heartbeat_s = rhythm.heartbeat_s
         self._link, self._nodes, self._profile, self._rhythm = link, nodes, profile, rhythm
         self._pulse, self._on_beat, self._clock, self._witness = pulse, on_beat, clock, witness
+        self._lasting_s = clock.lasting_reader()
         self._lost_epoch = 0
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
@@ -123,7 +124,7 @@ class LeaseKeeper:
 
     def store_now_ms(self) -> int:
         """Redis' present time as last compared; right even if this machine's clock is an hour wrong, or is set now."""
-        return round(self._clock.lasting_s() * 1000) + self.ahead_ms
+        return int(self._lasting_s() * 1000) + self.ahead_ms
 
     def _beat_on(self, loop: asyncio.AbstractEventLoop) -> None:
         client = self._link.sync_client(max(self._rhythm.heartbeat_s, 0.2), self._count_connection)
