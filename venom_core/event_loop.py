@@ -7,8 +7,6 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from venom_core.errors import VenomError
-
 try:
     import uvloop
 
@@ -49,27 +47,19 @@ async def _end_the_rest() -> int:
 
 
 async def end_tasks(*tasks: asyncio.Task[Any] | None) -> None:
-    """Cancel tasks until they are done. Once is not enough: redis-py loses a cancel that meets it while connecting.
-
-    What had failed before is logged, with its traceback unless it is an error of our own: those are foreseen, and
-    whoever ends several tasks after one of them failed has it to report.
-    """
-    asked = {task for task in tasks if task is not None}
-    failed = {task for task in asked if task.done()}
-    pending = asked - failed
+    """Cancel tasks until they are done. Once is not enough: redis-py loses a cancel that meets it while connecting."""
+    pending = {task for task in tasks if task is not None and not task.done()}
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=RECANCEL_S)
-    for task in asked:
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            if task in failed and not _is_foreseen(fault):
-                log.error("a task had failed when it was to end: %r", fault, exc_info=fault)
-            else:
-                log.debug("a task that was to end failed: %r", fault)
+        done, pending = await asyncio.wait(pending, timeout=RECANCEL_S)
+        for task in done:
+            if not task.cancelled() and (fault := task.exception()) is not None:
+                log.debug("a task that was being ended failed: %r", fault)
 
 
-def _is_foreseen(fault: BaseException) -> bool:
-    if isinstance(fault, BaseExceptionGroup):
-        return all(map(_is_foreseen, fault.exceptions))
-    return isinstance(fault, VenomError)
+def overlook(*tasks: asyncio.Task[Any]) -> None:
+    """Say nothing of what failed here already: for who reports another fault that has the same cause."""
+    for task in tasks:
+        if task.done() and not task.cancelled():
+            task.exception()

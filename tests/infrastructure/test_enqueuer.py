@@ -73,12 +73,14 @@ async def in_company(stores: Stores, queued_max: int) -> Enqueuer:
 async def test_who_is_alone_sends_at_once_and_those_who_come_meanwhile_leave_together(alone: Stores) -> None:
     sender = Enqueuer(alone.tasks, 10_000)
     await submit(sender, "warm")
-    for group, calls in (["a0"], 1), (["b0"], 1), (["c0", "c1", "c2"], 2), (["d0", "d1", "d2"], 1), (["e0"], 1):
+    groups = (["a0"], 1), (["b0"], 1), (["c0", "c1", "c2"], 2), (["d0", "d1", "d2"], 1), (["e0"], 1), (["f0"], 1)
+    for group, calls in (*groups, (["g0", "g1"], 2), (["h0", "h1"], 1), (["i0", "i1"], 1)):
         before = await script_calls(alone)
         await asyncio.gather(*(submit(sender, task_id) for task_id in group))
         assert await script_calls(alone) - before == calls, group
     leases = await alone.claim(await alone.join(), 20)
-    assert [lease.task_id for lease in leases] == ["warm", "a0", "b0", "c0", "c1", "c2", "d0", "d1", "d2", "e0"]
+    expected = ["warm", "a0", "b0", "c0", "c1", "c2", "d0", "d1", "d2", "e0", "f0", "g0", "g1", "h0", "h1", "i0", "i1"]
+    assert [lease.task_id for lease in leases] == expected
 
 
 async def test_who_is_alone_hands_over_to_no_other_asyncio_task(alone: Stores) -> None:
@@ -160,11 +162,13 @@ async def test_closing_waits_for_what_was_submitted(stores: Stores, count: int) 
     assert await asyncio.gather(*submitted) == [None] * count
 
 
+@pytest.mark.parametrize("company", [True, False])
 async def test_who_closes_and_gives_up_leaves_what_was_submitted_alone(
-    alone: Stores, private_server: PrivateServer
+    alone: Stores, private_server: PrivateServer, company: bool
 ) -> None:
-    sender = Enqueuer(alone.tasks, 100)
-    await submit(sender, "warm")
+    sender = await in_company(alone, 100) if company else Enqueuer(alone.tasks, 100)
+    if not company:
+        await submit(sender, "warm")
     waiting = await held_up(alone, private_server, sender)
     closing = asyncio.ensure_future(sender.close())
     await asyncio.sleep(0)
@@ -218,3 +222,29 @@ async def test_a_sender_that_is_cancelled_tells_its_callers(alone: Stores, priva
     sender._sender.cancel()
     faults = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(fault) for fault in faults] == [StoreUnavailable] * 2
+
+
+async def test_a_sender_that_is_cancelled_before_its_first_step_loses_nothing(alone: Stores) -> None:
+    sender = await in_company(alone, 100)
+    waiting = [submit(sender, "1"), submit(sender, "2")]
+    await asyncio.sleep(0)
+    assert sender._sender is not None
+    sender._sender.cancel()
+    await asyncio.wait([sender._sender])
+    last = submit(sender, "3")
+    assert await asyncio.gather(*waiting, last) == [None] * 3
+    leases = await alone.claim(await alone.join(), 20)
+    assert [lease.task_id for lease in leases][-3:] == ["1", "2", "3"]
+
+
+async def test_closing_sends_what_a_cancelled_sender_left(alone: Stores) -> None:
+    sender = await in_company(alone, 100)
+    waiting = submit(sender, "1")
+    await asyncio.sleep(0)
+    assert sender._sender is not None
+    sender._sender.cancel()
+    await asyncio.wait([sender._sender])
+    await sender.close()
+    assert waiting.done()
+    assert await waiting is None
+    await sender.close()

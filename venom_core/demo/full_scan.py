@@ -12,7 +12,7 @@ from venom_core.demo.rates import OneSlot, compare
 from venom_core.demo.run import Run
 from venom_core.demo.scene import Scene
 from venom_core.demo.sources import SourceFile
-from venom_core.event_loop import end_tasks
+from venom_core.event_loop import end_tasks, overlook
 
 AHEAD = 24
 
@@ -44,6 +44,9 @@ async def scan_all(
             run.seconds = scene.clock.monotonic_s() - begun_s
             if incident.to_its_end:
                 await happening
+        except BaseException:
+            overlook(happening, work)
+            raise
         finally:
             await end_tasks(happening, work)
     run.speed_up = compare(one, ledger.spans, nodes, run.undisturbed_until_s)

@@ -26,7 +26,7 @@ from venom_core.demo.updates import TwoUpdates
 from venom_core.demo.versions import THIRD
 from venom_core.demo.view import LiveView, PlainView, View
 from venom_core.errors import InputError, StoreError, VenomError
-from venom_core.event_loop import LOOP_FACTORY, end_tasks
+from venom_core.event_loop import LOOP_FACTORY, end_tasks, overlook
 from venom_core.infrastructure.message_broker import MessageBroker
 
 SPORES = ("spore-1", "spore-2", "spore-3")
@@ -73,6 +73,7 @@ async def _supervise(wishes: Wishes, sources: Sources, view: View, clock: Clock)
             return 128 + stopped.result()
         return _outcome(fleet, work, watch)
     except VenomError as fault:
+        overlook(work, watch)
         print(f"venom: {fault}", file=sys.stderr)
         return 1
     finally:

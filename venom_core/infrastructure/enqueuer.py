@@ -45,13 +45,16 @@ class Enqueuer:
     async def submit(
         self, lane: str, priority: int, when: str, task_id: str, envelope: bytes, reply_to: str = ""
     ) -> bytes | None:
-        """Enqueue one task; None, or the envelope that already has this id. `reply_to`: as in `TaskGroup`."""
-        if self._lone is None and self._sender is None and not self._in_company:
+        """Enqueue one task; None, or the envelope that already has this id. `reply_to`: as in `TaskGroup`.
+
+        Of who gives up while waiting it is not known whether the task is enqueued.
+        """
+        if self._lone is None and not (self._in_company or self._waiting or self._is_sending):
             return await self._send_alone(TaskGroup(lane, priority, when, [task_id], [envelope], reply_to))
         done: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(lane, priority, when, task_id, envelope, reply_to, done))
         if self._lone is None:
-            self._see_to_waiting()
+            self._see_to_waiting(in_company=False)
         return await done
 
     async def send(self, groups: list[TaskGroup]) -> dict[str, bytes]:
@@ -65,8 +68,11 @@ class Enqueuer:
 
     async def close(self) -> None:
         """Wait until everything submitted has been sent or refused."""
-        while under_way := [each for each in (self._lone, self._sender) if each is not None]:
-            await asyncio.wait(under_way)
+        if self._lone is not None:
+            await asyncio.wait([self._lone])
+        self._see_to_waiting(in_company=True)
+        if self._sender is not None:
+            await asyncio.wait([self._sender])
 
     async def _send_alone(self, group: TaskGroup) -> bytes | None:
         sent = self._lone = asyncio.get_running_loop().create_future()
@@ -75,20 +81,22 @@ class Enqueuer:
         finally:
             sent.set_result(None)
             self._lone = None
-            self._see_to_waiting()
+            self._see_to_waiting(in_company=True)
 
-    def _see_to_waiting(self) -> None:
-        if self._waiting and self._sender is None:
-            self._sender = asyncio.create_task(self._send_all())
+    @property
+    def _is_sending(self) -> bool:
+        # One that was cancelled before its first step is done, and has sent nothing.
+        return self._sender is not None and not self._sender.done()
 
-    async def _send_all(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._next_batch()
-                self._in_company = len(batch) > 1
-                await self._send_batch(batch)
-        finally:
-            self._sender = None
+    def _see_to_waiting(self, *, in_company: bool) -> None:
+        if self._waiting and not self._is_sending:
+            self._sender = asyncio.create_task(self._send_all(in_company=in_company))
+
+    async def _send_all(self, *, in_company: bool) -> None:
+        while self._waiting:
+            batch, self._waiting = self._next_batch()
+            self._in_company = in_company or len(batch) > 1
+            await self._send_batch(batch)
 
     def _next_batch(self) -> tuple[list[_Waiting], list[_Waiting]]:
         batch: dict[str, _Waiting] = {}
