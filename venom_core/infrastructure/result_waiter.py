@@ -11,7 +11,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 from venom_core.errors import InvalidTask, StoreError, StoreUnavailable, UnknownTask
 from venom_core.event_loop import end_tasks
@@ -44,7 +44,7 @@ class ResultWaiter:
         self._inboxes: dict[str, list[Inbox]] = {}
         self._partials: dict[str, asyncio.Event] = {}
         self._foresight = Foresight()
-        self._hears = False
+        self._hears = self._closed = False
         self._unasked: list[tuple[str, asyncio.Future[State]]] = []
         self._asker: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
@@ -54,10 +54,13 @@ class ResultWaiter:
         self._listening = asyncio.Event()
 
     async def close(self) -> None:
-        """Stop listening; whoever still waits gets `StoreUnavailable`."""
+        """Stop listening, for good; whoever still waits gets `StoreUnavailable`."""
+        self._closed = True
         await end_tasks(self._listener, self._checker, self._asker, self._fetcher)
         self._listener = self._checker = None
         self._listening.set()
+        # One that was cancelled before its first step has told nobody.
+        self._refuse(self._unasked)
         for future in [future for futures in self._futures.values() for future in futures]:
             if not future.done():
                 future.set_exception(StoreUnavailable(CLOSED))
@@ -77,8 +80,9 @@ class ResultWaiter:
                     self._answer(task_id, guess.record)
                 yield future, guess.envelope
                 return
-            await self._listen()
-            state, envelope = await self._ask(task_id)
+            with self._saying_closed():
+                await self._listen()
+                state, envelope = await self._ask(task_id)
             self._answer(task_id, state)
             yield future, envelope
         finally:
@@ -108,9 +112,20 @@ class ResultWaiter:
             there = self._inboxes.setdefault(task_id, [])
             if inbox not in there:
                 there.append(inbox)
-        await self._listen()
-        for start in range(0, len(task_ids), ASKED_PER_CALL_MAX):
-            await self._look_again(task_ids[start : start + ASKED_PER_CALL_MAX])
+        with self._saying_closed():
+            await self._listen()
+            for start in range(0, len(task_ids), ASKED_PER_CALL_MAX):
+                await self._look_again(task_ids[start : start + ASKED_PER_CALL_MAX])
+
+    @contextmanager
+    def _saying_closed(self) -> Iterator[None]:
+        """Whoever asks while this is closed is told that, whatever it did to the asking."""
+        try:
+            yield
+        except StoreUnavailable:
+            if self._closed:
+                raise StoreUnavailable(CLOSED) from None
+            raise
 
     async def release(self, inbox: Inbox, task_ids: Sequence[str]) -> None:
         """For `Inbox.close`."""
@@ -140,10 +155,15 @@ class ResultWaiter:
                 await self._ask_some(part)
         finally:
             self._asker = None
-            for _, asked in [*part, *self._unasked]:
-                if not asked.done():
-                    asked.set_exception(StoreUnavailable(CLOSED))
-            self._unasked.clear()
+            self._refuse(part)
+            self._refuse(self._unasked)
+
+    @staticmethod
+    def _refuse(unasked: list[tuple[str, asyncio.Future[State]]]) -> None:
+        for _, asked in unasked:
+            if not asked.done():
+                asked.set_exception(StoreUnavailable(CLOSED))
+        unasked.clear()
 
     async def _ask_some(self, part: list[tuple[str, asyncio.Future[State]]]) -> None:
         try:
@@ -193,11 +213,13 @@ class ResultWaiter:
                 future.set_result(state)
 
     async def _listen(self) -> None:
-        if self._listener is None:
+        if self._listener is None and not self._closed:
             self._listening.clear()
             self._listener = asyncio.create_task(self._keep_listening())
             self._checker = asyncio.create_task(self._keep_checking())
         await self._listening.wait()
+        if self._closed:
+            raise StoreUnavailable(CLOSED)
 
     async def _keep_listening(self) -> None:
         pause = PAUSE_S
