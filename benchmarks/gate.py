@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.gate_measures import ratios, repetition
+from benchmarks.gate_measures import ratios, repetition, whole
 from benchmarks.gate_record import Record, Verdict, judge, recorded_of
 from benchmarks.lab import Lab, tally_in
 from benchmarks.section import middle
@@ -68,7 +68,7 @@ def check(lab: Lab, chosen: argparse.Namespace) -> int:
 
 
 def _measured(lab: Lab, chosen: argparse.Namespace) -> list[Mapping[str, float]]:
-    return [repetition(lab, chosen.tasks, chosen.skills) for _ in range(lab.rounds)]
+    return [whole(lambda: repetition(lab, chosen.tasks, chosen.skills)) for _ in range(lab.rounds)]
 
 
 def _blame(slow: list[Verdict], commit: str) -> str:

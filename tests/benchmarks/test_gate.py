@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.gate import RECORD
-from benchmarks.gate_measures import CALLS, RATIOS, TRIP, WORKER, ratios
+from benchmarks.gate_measures import CALLS, RATIOS, TRIES, TRIP, WORKER, ratios, whole
 from benchmarks.gate_record import LEAST_ALLOWED, Record, Recorded, judge, recorded_of
 from benchmarks.sides import ROOT
 
@@ -51,6 +51,18 @@ def test_without_a_record_the_command_that_makes_one_is_named(tmp_path: Path) ->
 def test_a_measure_that_only_one_side_knows_is_named() -> None:
     with pytest.raises(SystemExit, match="measured or recorded alone: new, old;"):
         judge(record({"old": Recorded(1.0, 0.0)}), {"new": 1.0})
+
+
+def test_what_was_over_before_it_was_looked_at_is_measured_again() -> None:
+    costs = iter([{"worker": 0.0, "redis": 3.0}, {"worker": 7.0, "redis": 0.0}, {"worker": 7.0, "redis": 3.0}])
+    assert whole(lambda: next(costs)) == {"worker": 7.0, "redis": 3.0}
+
+
+def test_what_is_never_seen_is_named_with_what_to_do() -> None:
+    costs = iter([{"worker": 0.0, "redis": 3.0}] * TRIES)
+    with pytest.raises(SystemExit, match=f"^worker: over before it could be looked at, {TRIES} times; give --tasks a"):
+        whole(lambda: next(costs))
+    assert list(costs) == []
 
 
 def test_a_third_is_allowed_and_three_times_the_noise_where_that_is_more() -> None:
@@ -109,7 +121,7 @@ def test_a_spore_that_burns_cpu_is_caught_and_the_commits_since_are_named(tmp_pa
 @pytest.mark.timeout(600)
 def test_a_record_is_made_of_several_runs(tmp_path: Path) -> None:
     path = tmp_path / "gate.json"
-    made = gate("--record", "--runs", "1", "--tasks", "1000", "--repeats", "1", "--file", str(path))
+    made = gate("--record", "--runs", "1", "--tasks", "5000", "--repeats", "1", "--file", str(path))
     assert made.returncode == 0, made.stderr
     kept = Record.read(path)
     assert set(kept.measures) == MEASURES
