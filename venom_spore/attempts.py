@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
@@ -46,6 +47,7 @@ class Attempts:
         self._runner: asyncio.Task[None] | None = None
         self._context: Context | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        self._sweep_s = math.inf
 
     def __len__(self) -> int:
         return len(self.running)
@@ -60,8 +62,9 @@ class Attempts:
             attempt.runner = self._task(self._run_alone(attempt))
         else:
             self._line.append(attempt)
-            self._see_to_line()
-        if self._sweep is None or attempt.stops_at_s < self._sweep.when():
+            if self._runner is None or self._runner.done():
+                self._see_to_line()
+        if attempt.stops_at_s < self._sweep_s:
             self._sweep_at(attempt.stops_at_s)
 
     def stop(self, attempt: Attempt, verdict: Verdict) -> None:
@@ -79,7 +82,7 @@ class Attempts:
                 attempt.runner.add_done_callback(lambda _: self._collect(attempt))
             attempt.runner.cancel()
         self._see_to_line()
-        if self._sweep is None or attempt.stops_at_s < self._sweep.when():
+        if attempt.stops_at_s < self._sweep_s:
             self._sweep_at(attempt.stops_at_s)
 
     def stop_all(self, verdict: Verdict) -> None:
@@ -194,10 +197,10 @@ class Attempts:
     def _sweep_at(self, when_s: float) -> None:
         if self._sweep is not None:
             self._sweep.cancel()
-        self._sweep = self._loop.call_at(when_s, self._sweep_overdue)
+        self._sweep, self._sweep_s = self._loop.call_at(when_s, self._sweep_overdue), when_s
 
     def _sweep_overdue(self) -> None:
-        self._sweep = None
+        self._sweep, self._sweep_s = None, math.inf
         now_s = self._loop.time()
         for attempt in list(self.running.values()):
             if attempt.stops_at_s <= now_s:

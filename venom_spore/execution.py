@@ -59,6 +59,18 @@ class Verdict(StrEnum):
 _DONE, _COMPLETED, _QUARANTINED = Verdict.DONE, TaskStatus.COMPLETED, TaskStatus.QUARANTINED
 
 
+# How many forks this process is away from the one that began; asking the system for each task takes longer than a step.
+_generation = 0
+
+
+def _count_fork() -> None:
+    global _generation
+    _generation += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
+
+
 class Attempt(msgspec.Struct, eq=False):
     """The accumulating record of one attempt; mutable, and cheap because there is one per task."""
 
@@ -122,7 +134,7 @@ class Executor:
     ) -> None:
         self._node, self._seal, self._skills, self._limits = node, seal, skills, limits
         self._threads, self._sandbox, self.guard = threads, sandbox, guard
-        self._pid = os.getpid()
+        self._generation = _generation
 
     @property
     def stuck(self) -> int:
@@ -188,7 +200,7 @@ class Executor:
             attempt.verdict = _DONE
         except BaseException as fault:  # noqa: BLE001  whatever a task raises, SystemExit too, is its outcome
             self._judge(attempt, fault)
-        if os.getpid() != self._pid:
+        if _generation != self._generation:
             os._exit(ESCAPED_FORK_EXIT)  # the task forked and this is the child: it must not touch our sockets
         table.ended(attempt)
 
@@ -267,7 +279,7 @@ class Executor:
             lease.failures + 1,
             lease.crashes + (status is _QUARANTINED),
             lease.claimed_ms,
-            max(now_ms, lease.claimed_ms),
+            now_ms if now_ms > lease.claimed_ms else lease.claimed_ms,
             msgspec.Raw(attempt.result) if attempt.result else NOTHING,
             None if status is _COMPLETED else clip_error(attempt.error or str(status)),
         )

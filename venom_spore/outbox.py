@@ -52,10 +52,10 @@ class Outbox:
 
     def settle(self, settlement: Settlement) -> None:
         """Report the end of an attempt."""
-        self._settlements.append(settlement)
-        if not self._full.is_set():
+        if not self._settlements:
             self._full.set()
             self._idle.clear()
+        self._settlements.append(settlement)
 
     def holds(self, task_id: str, fence: str) -> bool:
         """Whether the end of an attempt was reported here and is not acknowledged yet."""

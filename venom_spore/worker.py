@@ -259,14 +259,14 @@ class Worker:
         if batch.leases:
             self._given = claim_number(batch.leases[0].fence)
         claimed: list[Attempt] = []
+        slots = 0 if self._quiet.is_set() else self._pace.slots - self._executor.stuck
         for lease in batch.leases:
             attempt = Attempt(lease)
             if not self._executor.prepare(attempt, batch.now_ms):
                 self._settle(attempt, batch.now_ms)
                 if attempt.verdict is Verdict.REFUSED:
-                    log.error("refused task %s: %s", lease.task_id, attempt.error)
-                    self._chores.start(self._audit(attempt))
-            elif len(self.attempts.running) + self._executor.stuck < self._pace.slots and not self._quiet.is_set():
+                    self._chores.start(self._audit(lease.task_id, attempt.error or ""))
+            elif len(self.attempts.running) < slots:
                 self.attempts.launch(attempt, batch.now_ms)
             else:
                 claimed.append(attempt)
@@ -284,8 +284,7 @@ class Worker:
             self.attempts.launch(self._ready.popleft(), now_ms)
 
     def _settle(self, attempt: Attempt, now_ms: int) -> None:
-        settlement = self._executor.settlement(attempt, now_ms)
-        if settlement is not None:
+        if (settlement := self._executor.settlement(attempt, now_ms)) is not None:
             self._outbox.settle(settlement)
 
     def _hand_back_ready(self) -> None:
@@ -389,8 +388,9 @@ class Worker:
         # The token for what came back may have gone to the dead node, if its machine froze without hanging up.
         self._claimer.disturb()
 
-    async def _audit(self, attempt: Attempt) -> None:
-        await self.hive.pen.write("refused_envelope", attempt.lease.task_id, attempt.error or "", self.profile.name)
+    async def _audit(self, task_id: str, error: str) -> None:
+        log.error("refused task %s: %s", task_id, error)
+        await self.hive.pen.write("refused_envelope", task_id, error, self.profile.name)
 
     def _refused(self, settlement: Settlement) -> None:
         log.warning("the end of %s was refused: it was taken from this node meanwhile", settlement.lease.task_id)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Literal
 
 import pytest
@@ -33,6 +34,16 @@ def test_the_layout_is_version_algorithm_key_mark_code_body() -> None:
     signed = SIGNED.close("task", "id", 9, BODY)
     assert (signed[0], signed[1], signed[3]) == (VERSION, KEYED_BLAKE2B, 9)
     assert signed[HEADER_BYTES + CODE_BYTES :] == BODY
+
+
+@pytest.mark.parametrize("length", [0, 1, 26, 128, 129, 1_000])
+def test_the_code_covers_hive_header_id_with_its_length_and_body(length: int) -> None:
+    task_id = "i" * length
+    record = SIGNED.close("task", task_id, 9, BODY)
+    key = blake2b(TOKEN.encode(), digest_size=32, person=b"venom-hive-key").digest()
+    covered = b"\0\4hive" + record[:HEADER_BYTES] + f"{length}:{task_id}".encode() + BODY
+    code = blake2b(covered, key=key, digest_size=CODE_BYTES, person=b"task").digest()
+    assert record == record[:HEADER_BYTES] + code + BODY
 
 
 def test_any_single_altered_byte_is_noticed() -> None:

@@ -28,6 +28,9 @@ TOKEN_CHARS_MIN = 32
 
 Kind = Literal["task", "outcome", "order", "run"]
 
+# Of the ids in use, written once; formatting them costs a twentieth of a seal.
+_LENGTHS = tuple(b"%d:" % length for length in range(129))
+
 
 class Seal:
     """Seals and opens records of one hive; without a token it marks them unsigned and asks no code of others."""
@@ -84,5 +87,6 @@ class _Key:
     def code(self, kind: Kind, record_id: str, header: bytes, body: bytes) -> bytes:
         digest = self._primed[kind].copy()
         identity = record_id.encode()
-        digest.update(b"%b%d:%b%b" % (header, len(identity), identity, body))
+        length = len(identity)
+        digest.update(header + (_LENGTHS[length] if length < len(_LENGTHS) else b"%d:" % length) + identity + body)
         return digest.digest()

@@ -133,23 +133,28 @@ class TaskStore:
         The answer lists the settlements that were refused as stale, and those left as they are because
         somebody wants the task cancelled.
         """
-        by_fence: dict[str, list[Settlement]] = {}
+        ends: dict[str, list[Argument]] = {}
         others: list[Settlement] = []
         for item in items:
-            (by_fence.setdefault(item.lease.fence, []) if item.verb == "end" else others).append(item)
+            lease = item.lease
+            if item.verb != "end":
+                others.append(item)
+            elif lease.fence in ends:
+                ends[lease.fence] += (lease.task_id, item.data)
+            else:
+                ends[lease.fence] = [lease.task_id, item.data]
         types = list(dict.fromkeys(item.lane for item in others))
         limits = (keep.result_ttl_ms, keep.dead_ttl_ms, keep.dead_max, keep.crashes_max)
-        args: list[Argument] = [epoch, number, *limits, len(by_fence)]
-        for fence, group in by_fence.items():
-            args += (fence, len(group))
-            for item in group:
-                args += (item.lease.task_id, item.data)
+        args: list[Argument] = [epoch, number, *limits, len(ends)]
+        for fence, pairs in ends.items():
+            args += (fence, len(pairs) // 2, *pairs)
         for item in others:
             args += (item.lease.task_id, item.lease.fence, item.verb, item.data, types.index(item.lane) + 1)
         reply = await self._run(scripts.SETTLE, partition, args, types=types)
         if not (reply[1] or reply[2]):
             return [], []
-        ordered = [*chain.from_iterable(by_fence.values()), *others]
+        by_fence = [[item for item in items if item.verb == "end" and item.lease.fence == fence] for fence in ends]
+        ordered = [*chain.from_iterable(by_fence), *others]
         return [ordered[index] for index in _indexes(reply[1])], [ordered[index] for index in _indexes(reply[2])]
 
     async def take_back(
