@@ -45,7 +45,7 @@ SPORE_STEPS = {
         "worker.Worker._start", "attempts.Attempts.launch", "attempts.Attempts._run_line",
         "execution.Executor.seconds_allowed",
     ),
-    "running: the step of the body, lease guard, verdict": ("execution.Executor.run",),
+    "running: the step of the body, lease guard, verdict": ("execution.Executor.begin", "execution.Executor._end"),
     "typed arguments": ("arguments._Reader.decoder.<locals>.decode",),
     "the body, which counts itself": ("sampled_skills.noop", "tally.Tally.add", "tally.Tally.value"),
     "packing and bounding the result": ("payload.encode", "payload._is_plain"),

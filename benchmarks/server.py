@@ -43,6 +43,11 @@ class Server:
         """Its other address, a socket of this machine, which is what `venom up` gives a hive."""
         return f"unix://{self._socket}"
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def info(self, section: str) -> dict[str, Any]:
         """One section of INFO."""
         found: dict[str, Any] = self.client.info(section)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ LEASE_MS = 3_600_000
 QUEUED_MAX = 10_000_000
 BATCH = 100
 CALLS = 5
+AT_ONCE = 4
 _EMPTY_PAYLOAD = msgspec.Raw(msgspec.msgpack.encode({"n": 1}))
 
 
@@ -71,6 +74,19 @@ class StoreProbe:
                 await tasks.enqueue(group, QUEUED_MAX)
             costs.enqueue.append(self._since(before))
         return costs
+
+    async def drain(self, calls: int) -> float:
+        """Seconds a task when so many batches are claimed and settled, and Redis never has to wait for a call."""
+        on_their_way = asyncio.Semaphore(AT_ONCE)
+
+        async def batch() -> None:
+            async with on_their_way:
+                ends = self._ends(await self.claim(["noop"]))
+                await self._hive.tasks.settle(0, self._epoch, self._next(), ends, self._hive.keep)
+
+        begin = time.perf_counter()
+        await asyncio.gather(*(batch() for _ in range(calls)))
+        return (time.perf_counter() - begin) / (calls * self._batch)
 
     async def claim(self, types: Sequence[str]) -> Batch:
         """One claim of a batch."""

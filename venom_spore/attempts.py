@@ -166,7 +166,9 @@ class Attempts:
                 for _ in range(len(self._line)):
                     attempt = self._line.popleft()
                     attempt.runner = runner
-                    await self._executor.run(attempt, self)
+                    rest = self._executor.begin(attempt, self)
+                    if rest is not None:
+                        await rest
                     if _is_changed(runner, untouched):
                         self._loners.add(attempt.task_type)
                         return
@@ -181,7 +183,8 @@ class Attempts:
 
     async def _run_alone(self, attempt: Attempt) -> None:
         untouched = copy_context()
-        await self._executor.run(attempt, self)
+        if (rest := self._executor.begin(attempt, self)) is not None:
+            await rest
         if not (attempt.waits or attempt.stop or attempt.runner is None or _is_changed(attempt.runner, untouched)):
             self._loners.discard(attempt.task_type)
 

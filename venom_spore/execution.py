@@ -14,10 +14,10 @@ import math
 import os
 import random
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -57,18 +57,6 @@ class Verdict(StrEnum):
 
 # Looked up once, not for each task: Python 3.11 takes longer to find a member of an enumeration than to run a no-op.
 _DONE, _COMPLETED, _QUARANTINED = Verdict.DONE, TaskStatus.COMPLETED, TaskStatus.QUARANTINED
-
-
-# How many forks this process is away from the one that began; asking the system for each task takes longer than a step.
-_generation = 0
-
-
-def _count_fork() -> None:
-    global _generation
-    _generation += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
 
 
 class Attempt(msgspec.Struct, eq=False):
@@ -122,6 +110,9 @@ class Table(Protocol):
 class Executor:
     """Runs attempts with the skills of one Spore."""
 
+    # Forks since the first process. To ask the system for the process id takes as long as a small step of a task.
+    generation: ClassVar[int] = 0
+
     def __init__(
         self,
         node: str,
@@ -134,7 +125,7 @@ class Executor:
     ) -> None:
         self._node, self._seal, self._skills, self._limits = node, seal, skills, limits
         self._threads, self._sandbox, self.guard = threads, sandbox, guard
-        self._generation = _generation
+        self._made_in = self.generation
 
     @property
     def stuck(self) -> int:
@@ -168,43 +159,58 @@ class Executor:
             allowed_ms = min(allowed_ms, body.deadline_ms - now_ms)
         return allowed_ms / 1000
 
-    async def run(self, attempt: Attempt, table: Table) -> None:
-        """Run the attempt in its `runner` to its verdict and say so to the table."""
+    def begin(self, attempt: Attempt, table: Table) -> Coroutine[Any, Any, None] | None:
+        """Run the attempt to its verdict and say so to the table; its `runner` awaits what is left after one step.
+
+        Most tasks end in their first, and a coroutine less is felt at 100,000 a second.
+        """
+        skill, body, guard = attempt.skill, attempt.body, self.guard
+        assert skill is not None
+        assert body is not None
+        if not skill.is_plain or attempt.stop is not None or guard.now_s() > guard.until_s:
+            return self._run(attempt, skill, body, table)
         try:
-            skill, body, guard = attempt.skill, attempt.body, self.guard
-            assert skill is not None
-            assert body is not None
-            if attempt.stop is not None:
-                attempt.error = attempt.error or "stopped before it began"
-                raise asyncio.CancelledError
-            if guard.now_s() > guard.until_s:
-                table.will_wait(attempt)
-                await guard.certain()
-            if skill.mode == "async" and not skill.binder.wants_context:
-                # Most tasks are of this kind, and end in one step; a coroutine less is felt at 100,000 a second.
-                args, kwargs = skill.binder.decode(bytes(body.payload))
-                try:
-                    steps = skill.function(*args, **kwargs)
-                    waits = steps.send(None)
-                except StopIteration as end:
-                    result = end.value
-                else:
-                    table.will_wait(attempt)
-                    result = await go_on(guard, steps, waits)
+            args, kwargs = skill.binder.decode(bytes(body.payload))
+            try:
+                steps = skill.function(*args, **kwargs)
+                waits = steps.send(None)
+            except StopIteration as end:
+                result = end.value
             else:
-                table.will_wait(attempt)
-                result = await self._call(attempt, skill, body, table.report)
-            if type(result) is not _Encoded:
-                result = encode(result, "result", self._limits.result_bytes_max)
-            attempt.result = result
+                return self._end_later(attempt, go_on(guard, steps, waits), table)
+            attempt.result = encode(result, "result", self._limits.result_bytes_max)
             attempt.verdict = _DONE
         except BaseException as fault:  # noqa: BLE001  whatever a task raises, SystemExit too, is its outcome
             self._judge(attempt, fault)
-        if _generation != self._generation:
+        self._end(attempt, table)
+        return None
+
+    async def _run(self, attempt: Attempt, skill: Skill, body: TaskBody, table: Table) -> None:
+        if attempt.stop is None:
+            await self._end_later(attempt, self._call(attempt, skill, body, table.report), table)
+            return
+        attempt.error = attempt.error or "stopped before it began"
+        self._judge(attempt, asyncio.CancelledError())
+        self._end(attempt, table)
+
+    async def _end_later(self, attempt: Attempt, rest: Awaitable[Any], table: Table) -> None:
+        table.will_wait(attempt)
+        try:
+            result = await rest
+            if type(result) is not _Encoded:
+                result = encode(result, "result", self._limits.result_bytes_max)
+            attempt.result, attempt.verdict = result, _DONE
+        except BaseException as fault:  # noqa: BLE001  as above
+            self._judge(attempt, fault)
+        self._end(attempt, table)
+
+    def _end(self, attempt: Attempt, table: Table) -> None:
+        if self.generation != self._made_in:
             os._exit(ESCAPED_FORK_EXIT)  # the task forked and this is the child: it must not touch our sockets
         table.ended(attempt)
 
     async def _call(self, attempt: Attempt, skill: Skill, body: TaskBody, report: Callable[[Attempt], Report]) -> Any:
+        await self.guard.certain()
         lease = attempt.lease
         WORK.set(attempt)
         if skill.wants_context or skill.mode == "process":
@@ -279,7 +285,7 @@ class Executor:
             lease.failures + 1,
             lease.crashes + (status is _QUARANTINED),
             lease.claimed_ms,
-            now_ms if now_ms > lease.claimed_ms else lease.claimed_ms,
+            max(now_ms, lease.claimed_ms),
             msgspec.Raw(attempt.result) if attempt.result else NOTHING,
             None if status is _COMPLETED else clip_error(attempt.error or str(status)),
         )
@@ -289,6 +295,13 @@ class Executor:
     def _give_up(attempt: Attempt, verdict: Verdict, error: str) -> bool:
         attempt.verdict, attempt.error = verdict, error
         return False
+
+
+def _count_fork() -> None:
+    Executor.generation += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 class _Encoded(bytes):

@@ -18,7 +18,7 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -33,7 +33,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class Skill:
-    """One installed function and how to run it. `origin` is `pkg.module:attr` of its SkillSet, once loaded."""
+    """One installed function and how to run it. `origin` is `pkg.module:attr` of its SkillSet, once loaded.
+
+    `is_plain`: its coroutine runs in the Spore's event loop and asks for nothing but its arguments.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -41,6 +44,10 @@ class Skill:
     binder: Binder
     memory_mb: int | None = None
     origin: str = ""
+    is_plain: bool = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_plain", self.mode == "async" and not self.wants_context)
 
     @property
     def wants_context(self) -> bool:

@@ -74,7 +74,7 @@ def test_every_function_of_a_step_is_still_in_the_code() -> None:
 def test_the_table_adds_up() -> None:
     found = anatomy.Found([4.0], [10.0], {"enqueue": [2.0], "claim": [3.0], "settle": [1.0]})
     found.caller = Counter({("seal._Key.code",): 1, ("task_id.TaskIds.take",): 3})
-    found.spore = Counter({("execution.Executor.run",): 1})
+    found.spore = Counter({("execution.Executor.begin",): 1})
     found.commands_us = Counter({"hset": 3.0, "zadd": 1.0})
     section = anatomy.section_of(found)
     assert section.rows[-1] == ["together", "", "20.00", "100.0"]

@@ -36,21 +36,26 @@ def test_a_second_spore_is_judged_by_pairs_and_not_by_the_best_of_each() -> None
 
 
 def test_shares_are_of_the_lower_limit() -> None:
-    found = limit.Found(redis=[100_000], asyncio=[400_000], one=[60_000], two=[79_000], batch=[100], both_us=[20.0])
+    found = limit.Found(
+        redis=[100_000], asyncio=[400_000], one=[60_000], two=[79_000], batch=[100], both_us=[20.0],
+        held_redis=[70_000], held_two=[63_000],
+    )  # fmt: skip
     section = limit.section_of(found, 2)
-    assert judged(section) == [(55.0, 60.0, True), (80.0, 79.0, False)]
+    assert judged(section) == [(55.0, 60.0, True), (80.0, 79.0, False), (80.0, 90.0, True)]
     assert [row[3:] for row in section.rows] == [
         ["100", "100"],
         ["400", "400"],
         ["100", "100"],
         ["60", "60"],
         ["79", "79"],
+        ["100", "70"],
+        ["90", "63"],
     ]
     found.both_us = [25.0]
-    assert limit.section_of(found, 2).rows[-1][3:] == ["79", "99"]
+    assert limit.section_of(found, 2).rows[4][3:] == ["79", "99"]
     assert "100 tasks a call" in section.notes[0]
     found.asyncio = [50_000]
-    assert judged(limit.section_of(found, 2))[0] == (55.0, 120.0, True)
+    assert judged(limit.section_of(found, 2)) == [(55.0, 120.0, True), (80.0, 158.0, True), (80.0, 126.0, True)]
 
 
 def test_calls_of_scripts_are_counted_whichever_way_they_were_called() -> None:
