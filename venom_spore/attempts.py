@@ -208,8 +208,10 @@ class Attempts:
         for attempt in list(self.running.values()):
             if attempt.stops_at_s <= now_s:
                 self.stop(attempt, attempt.stop or Verdict.TIMED_OUT)
-        if self.running and self._sweep is None:
-            self._sweep_at(min(attempt.stops_at_s for attempt in self.running.values()))
+        next_s = min((attempt.stops_at_s for attempt in self.running.values()), default=math.inf)
+        # Whoever was told to stop just now is looked at later than the next one is due.
+        if next_s < self._sweep_s:
+            self._sweep_at(next_s)
 
 
 def _is_changed(runner: asyncio.Task[None], untouched: Context) -> bool:

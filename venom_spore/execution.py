@@ -110,7 +110,7 @@ class Table(Protocol):
 class Executor:
     """Runs attempts with the skills of one Spore."""
 
-    # Forks since the first process. To ask the system for the process id takes as long as a small step of a task.
+    # Forks since the first process, as far as Python knows of them; to ask for the process id takes longer.
     generation: ClassVar[int] = 0
 
     def __init__(
@@ -194,8 +194,8 @@ class Executor:
         self._end(attempt, table)
 
     async def _end_later(self, attempt: Attempt, rest: Awaitable[Any], table: Table) -> None:
-        table.will_wait(attempt)
         try:
+            table.will_wait(attempt)
             result = await rest
             if type(result) is not _Encoded:
                 result = encode(result, "result", self._limits.result_bytes_max)

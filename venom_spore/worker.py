@@ -265,7 +265,7 @@ class Worker:
             if not self._executor.prepare(attempt, batch.now_ms):
                 self._settle(attempt, batch.now_ms)
                 if attempt.verdict is Verdict.REFUSED:
-                    self._chores.start(self._audit(lease.task_id, attempt.error or ""))
+                    self._audit(lease.task_id, attempt.error or "")
             elif len(self.attempts.running) < slots:
                 self.attempts.launch(attempt, batch.now_ms)
             else:
@@ -388,9 +388,9 @@ class Worker:
         # The token for what came back may have gone to the dead node, if its machine froze without hanging up.
         self._claimer.disturb()
 
-    async def _audit(self, task_id: str, error: str) -> None:
+    def _audit(self, task_id: str, error: str) -> None:
         log.error("refused task %s: %s", task_id, error)
-        await self.hive.pen.write("refused_envelope", task_id, error, self.profile.name)
+        self._chores.start(self.hive.pen.write("refused_envelope", task_id, error, self.profile.name))
 
     def _refused(self, settlement: Settlement) -> None:
         log.warning("the end of %s was refused: it was taken from this node meanwhile", settlement.lease.task_id)

@@ -7,7 +7,7 @@ import pytest
 from tests.hives import PATIENCE_S, altered, ended, running, until, until_running
 from tests.servers import PrivateServer, sync_client
 from venom_core.config import Settings
-from venom_core.errors import InvalidTask, StoreUnavailable, UnknownTask
+from venom_core.errors import InvalidTask, UnknownTask
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.result_waiter import ResultWaiter, _letters
 from venom_spore.context import TaskContext
@@ -131,42 +131,6 @@ async def test_a_waiter_that_gives_up_takes_its_note_back_and_leaves_the_others(
         assert not waiter_of(other)._futures
         async with running(skills, settings):
             assert (await waiting).result == "a"
-
-
-@pytest.mark.parametrize("way", ["wait", "follow"])
-@pytest.mark.parametrize("listening", [True, False])
-async def test_closing_the_broker_tells_whoever_has_asked_and_was_not_answered(
-    private_server: PrivateServer, way: str, listening: bool
-) -> None:
-    broker = MessageBroker(Settings.load(redis_url=private_server.url))
-    await broker.connect()
-    task_id, other_id = await broker.enqueue_task("echo"), await broker.enqueue_task("echo")
-    waiter = waiter_of(broker)
-    if listening:
-        assert await broker.wait_for(other_id, 0.01) is None
-        await until(lambda: waiter._hears)
-    async with waiter.inbox() as inbox:
-        private_server.stall()
-        asking = asyncio.ensure_future(broker.wait_for(task_id) if way == "wait" else inbox.follow([task_id]))
-        await until(lambda: task_id in waiter._futures or task_id in waiter._inboxes)
-        closing = asyncio.ensure_future(broker.disconnect())
-        with pytest.raises(StoreUnavailable, match="closed while waiting"):
-            await asking
-        private_server.resume()
-        await closing
-        with pytest.raises(StoreUnavailable, match="closed while waiting"):
-            await inbox.follow([other_id])
-
-
-async def test_closing_the_broker_tells_whoever_waits(settings: Settings) -> None:
-    broker = MessageBroker(settings)
-    await broker.connect()
-    task_id = await broker.enqueue_task("echo")
-    waiting = asyncio.create_task(broker.wait_for(task_id, PATIENCE_S))
-    await until(lambda: waiters_noted(settings) == 1)
-    await broker.disconnect()
-    with pytest.raises(StoreUnavailable, match="closed while waiting"):
-        await waiting
 
 
 async def test_more_processes_than_one_task_can_note_are_refused(

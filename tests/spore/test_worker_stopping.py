@@ -97,6 +97,18 @@ async def test_a_timeout_counts_as_an_attempt(fast: Settings, broker: MessageBro
     assert len(lines_of(note)) == 2
 
 
+async def test_a_timeout_does_not_put_off_the_next_one(
+    fast: Settings, broker: MessageBroker, note: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempts, "STUBBORN_S", 1_000.0)  # when the first is looked at again
+    async with running(skills, fast):
+        # As many as there are slots: whatever starts later looks at the time, too.
+        later = await slept(broker, "sleep_in_loop", note, timeout=0.9, max_retries=0)
+        sooner = await slept(broker, "sleep_in_loop", note, timeout=0.5, max_retries=0)
+        for task_id in (sooner, later):
+            assert (await ended(broker, task_id)).error == "TaskTimeout: it ran longer than its timeout"
+
+
 async def test_the_default_timeout_is_that_of_the_settings(settings: Settings, note: Path) -> None:
     brisk = altered(settings, hive_task_timeout=0.1, hive_max_retries=0)
     async with MessageBroker(brisk) as broker, running(skills, brisk):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -83,18 +84,18 @@ class MessageBroker:
         hive, self._hive = self._hive, None
         if hive is None or self._intake is None or self._waiter is None:
             return
-        await self._intake.close()
-        await self._waiter.close()
-        if self._consumer is not None:
-            await self._consumer.close()
-            self._consumer = None
-        for pubsub in self._pubsubs:
-            await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py 5.3 has no hints here
-        self._pubsubs.clear()
-        if self._arq is not None:
-            await self._arq.close()
-            self._arq = None
-        await hive.close()
+        # From the last to the first; what is cancelled meanwhile leaves nobody waiting and nothing open.
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(hive.close)
+            if self._arq is not None:
+                closing.push_async_callback(self._arq.close)
+            for pubsub in self._pubsubs:
+                closing.push_async_callback(pubsub.aclose)
+            if self._consumer is not None:
+                closing.push_async_callback(self._consumer.close)
+            closing.push_async_callback(self._waiter.close)
+            closing.push_async_callback(self._intake.close)
+            self._pubsubs, self._arq, self._consumer = [], None, None
 
     def is_connected(self) -> bool:
         """Whether `connect` succeeded and `disconnect` was not called; a server that is away is reconnected to."""
@@ -211,7 +212,9 @@ class MessageBroker:
             while True:
                 event.clear()
                 finished = ended.done()
-                for number, partial in await tasks.partials(task_id, following):
+                with waiter.saying_closed():
+                    partials = await tasks.partials(task_id, following)
+                for number, partial in partials:
                     following = number + 1
                     yield decode(partial)
                 if finished:

@@ -56,14 +56,20 @@ class ResultWaiter:
     async def close(self) -> None:
         """Stop listening, for good; whoever still waits gets `StoreUnavailable`."""
         self._closed = True
-        await end_tasks(self._listener, self._checker, self._asker, self._fetcher)
-        self._listener = self._checker = None
-        self._listening.set()
-        # One that was cancelled before its first step has told nobody.
-        self._refuse(self._unasked)
+        try:
+            await end_tasks(self._listener, self._checker, self._asker, self._fetcher)
+        finally:
+            self._listener = self._checker = None
+            self._listening.set()
+            # One that was cancelled before its first step has told nobody.
+            self._refuse(self._unasked)
+            self._tell_all()
+
+    def _tell_all(self) -> None:
         for future in [future for futures in self._futures.values() for future in futures]:
             if not future.done():
                 future.set_exception(StoreUnavailable(CLOSED))
+                future.exception()  # who is still asking hears it there, and looks here no more
         for inbox in {id(inbox): inbox for inboxes in self._inboxes.values() for inbox in inboxes}.values():
             inbox.fail(StoreUnavailable(CLOSED))
         self._futures.clear()
@@ -80,7 +86,7 @@ class ResultWaiter:
                     self._answer(task_id, guess.record)
                 yield future, guess.envelope
                 return
-            with self._saying_closed():
+            with self.saying_closed():
                 await self._listen()
                 state, envelope = await self._ask(task_id)
             self._answer(task_id, state)
@@ -112,13 +118,13 @@ class ResultWaiter:
             there = self._inboxes.setdefault(task_id, [])
             if inbox not in there:
                 there.append(inbox)
-        with self._saying_closed():
+        with self.saying_closed():
             await self._listen()
             for start in range(0, len(task_ids), ASKED_PER_CALL_MAX):
                 await self._look_again(task_ids[start : start + ASKED_PER_CALL_MAX])
 
     @contextmanager
-    def _saying_closed(self) -> Iterator[None]:
+    def saying_closed(self) -> Iterator[None]:
         """Whoever asks while this is closed is told that, whatever it did to the asking."""
         try:
             yield
@@ -284,7 +290,7 @@ class ResultWaiter:
 
     def _ask_later(self, task_ids: list[str]) -> None:
         self._to_fetch.update(dict.fromkeys(task_ids))
-        if self._fetcher is None:
+        if self._fetcher is None and not self._closed:
             self._fetcher = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:

@@ -153,8 +153,11 @@ class TaskStore:
         reply = await self._run(scripts.SETTLE, partition, args, types=types)
         if not (reply[1] or reply[2]):
             return [], []
-        by_fence = [[item for item in items if item.verb == "end" and item.lease.fence == fence] for fence in ends]
-        ordered = [*chain.from_iterable(by_fence), *others]
+        by_fence: dict[str, list[Settlement]] = {fence: [] for fence in ends}
+        for item in items:
+            if item.verb == "end":
+                by_fence[item.lease.fence].append(item)
+        ordered = [*chain.from_iterable(by_fence.values()), *others]
         return [ordered[index] for index in _indexes(reply[1])], [ordered[index] for index in _indexes(reply[2])]
 
     async def take_back(
