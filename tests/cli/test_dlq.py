@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from tests.cli.conftest import Venom
 from tests.cli.households import VENOM
 from tests.cli.terminal import Terminal
+from venom_core.commands import dlq
 from venom_core.infrastructure.message_broker import MessageBroker
 
 
@@ -39,6 +41,14 @@ def test_dead_letters_are_listed_newest_first_in_lines_that_cannot_steer_the_ter
     assert r"ValueError: bad\x1b number" in lines[1]
     assert "Timeout: too slow" in lines[2]
     assert "second line" not in lines[2]
+
+
+@pytest.mark.usefixtures("_buried")
+def test_an_error_is_cut_where_somebody_looks_and_nowhere_else(venom: Venom, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dlq, "ERROR_CHARS", 10)
+    assert r"ValueError: bad\x1b number" in venom("dlq", "list").stdout
+    monkeypatch.setattr(dlq, "console", lambda: SimpleNamespace(is_terminal=True))
+    assert "ValueErro…" in venom("dlq", "list").stdout
 
 
 @pytest.mark.usefixtures("_buried")

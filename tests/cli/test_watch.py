@@ -60,6 +60,14 @@ def test_top_in_a_pipe_is_shown_once() -> None:
     assert (said, "start a hive with" in trouble) == ("", True)
 
 
+@pytest.mark.usefixtures("venom")
+def test_top_as_json_is_one_answer_unless_it_is_said_how_often() -> None:
+    said, _ = piped("top", "--json").communicate(timeout=60)
+    assert json.loads(said)["nodes"] == []
+    for line in lines_of(("top", "--json", "--every", "0.1"), 2):
+        assert json.loads(line)["nodes"] == []
+
+
 def test_a_near_miss_of_a_setting_is_said_by_every_command(venom: Venom, monkeypatch: pytest.MonkeyPatch) -> None:
     assert venom("status").exit_code == 0
     monkeypatch.setenv("REDIS_PASWORD", "x")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -8,6 +9,7 @@ from tests.hives import PATIENCE_S, altered, ended, running, until, until_runnin
 from tests.servers import PrivateServer, sync_client
 from venom_core.config import Settings
 from venom_core.errors import InvalidTask, UnknownTask
+from venom_core.event_loop import end_tasks
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.result_waiter import ResultWaiter, _letters
 from venom_spore.context import TaskContext
@@ -131,6 +133,18 @@ async def test_a_waiter_that_gives_up_takes_its_note_back_and_leaves_the_others(
         assert not waiter_of(other)._futures
         async with running(skills, settings):
             assert (await waiting).result == "a"
+
+
+async def test_of_a_task_that_nobody_knows_everybody_is_told_once(broker: MessageBroker) -> None:
+    unread: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unread.append(str(context["message"])))
+    streaming = asyncio.ensure_future(anext(broker.stream("nosuch")))
+    with pytest.raises(UnknownTask):
+        await broker.wait_for("nosuch")
+    await end_tasks(streaming)
+    del streaming
+    gc.collect()
+    assert unread == []
 
 
 async def test_more_processes_than_one_task_can_note_are_refused(

@@ -27,7 +27,7 @@ from venom_core.commands.frame import (
     task_argument,
     with_broker,
 )
-from venom_core.commands.screen import Listing, print_json, several, word
+from venom_core.commands.screen import Listing, console, print_json, several, word
 from venom_core.commands.submit import moment
 from venom_core.commands.tasks import as_text
 from venom_core.domain.task import open_task
@@ -126,7 +126,9 @@ def list_letters(limit: int, redis_url: str | None, as_json: bool, watch: float 
 
 def _row(letter: TaskMessage) -> tuple[object, ...]:
     ended = letter.completed_at.isoformat(" ", "seconds") if letter.completed_at else ""
-    error = (letter.error or "").partition("\n")[0][:ERROR_CHARS]
+    error = (letter.error or "").partition("\n")[0]
+    if console().is_terminal and len(error) > ERROR_CHARS:
+        error = f"{error[: ERROR_CHARS - 1]}…"
     return letter.task_id, letter.task_type, word(letter.status), letter.attempt, ended, error
 
 

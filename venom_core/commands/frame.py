@@ -58,7 +58,7 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except VenomError as fault:
             hint = (
-                " Start a hive with: venom up"
+                ' Find the one of this machine with: eval "$(venom server start)". Start a hive with: venom up'
                 if isinstance(fault, StoreUnavailable) and "reached" in str(fault)
                 else ""
             )

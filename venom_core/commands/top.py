@@ -53,15 +53,19 @@ class _Job:
 @click.command()
 @click.option("--once", is_flag=True, help="Show it once and end.")
 @click.option(
-    "--every", type=click.FloatRange(0.1, 3600), default=WATCH_S, show_default=True, metavar="S", help="How often."
+    "--every", type=click.FloatRange(0.1, 3600), metavar="S", help=f"How often it is renewed; {WATCH_S:g} by default."
 )
 @json_option
 @redis_url_option
-def top(once: bool, every: float, redis_url: str | None, as_json: bool) -> None:
-    """Machines with the tasks that run on them, renewed until Ctrl-C; once where nobody looks at a screen."""
+def top(once: bool, every: float | None, redis_url: str | None, as_json: bool) -> None:
+    """Machines with the tasks that run on them, renewed until Ctrl-C.
+
+    Once as JSON and where nobody looks at a screen, unless --every says how often.
+    """
     meter = _Meter()
-    live = not once and (as_json or console().is_terminal)
-    show(lambda broker: _look(broker, meter), redis_url=redis_url, as_json=as_json, watch=every if live else None)
+    live = not once and (every is not None or (console().is_terminal and not as_json))
+    watch = (every or WATCH_S) if live else None
+    show(lambda broker: _look(broker, meter), redis_url=redis_url, as_json=as_json, watch=watch)
 
 
 async def _look(broker: MessageBroker, meter: _Meter) -> Listing:

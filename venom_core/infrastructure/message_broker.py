@@ -278,14 +278,13 @@ class MessageBroker:
         The broker renews its lease until `update_task_status` reports its end.
         """
         hive = self.hive
-        if self._consumer is None:
-            self._consumer = Consumer(hive)
-        claimed = await self._consumer.next_lease([check_type(name) for name in task_types or ()], timeout)
+        consumer = self._consumer = self._consumer or Consumer(hive)
+        claimed = await consumer.next_lease([check_type(name) for name in task_types or ()], timeout)
         if claimed is None:
             return None
         lease, _ = claimed
         task = view_task(hive.seal, lease.task_id, lease.envelope)
-        task.status, task.assigned_node = TaskStatus.RUNNING, self._consumer.name
+        task.status, task.assigned_node = TaskStatus.RUNNING, consumer.name
         task.attempt, task.crashes = lease.failures + 1, lease.crashes
         task.started_at = to_naive_local(lease.claimed_ms)
         return task

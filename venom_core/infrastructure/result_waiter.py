@@ -69,7 +69,6 @@ class ResultWaiter:
         for future in [future for futures in self._futures.values() for future in futures]:
             if not future.done():
                 future.set_exception(StoreUnavailable(CLOSED))
-                future.exception()  # who is still asking hears it there, and looks here no more
         for inbox in {id(inbox): inbox for inboxes in self._inboxes.values() for inbox in inboxes}.values():
             inbox.fail(StoreUnavailable(CLOSED))
         self._futures.clear()
@@ -190,6 +189,8 @@ class ResultWaiter:
     async def _drop(self, task_id: str, future: Ended) -> None:
         futures = self._futures.get(task_id, set())
         futures.discard(future)
+        if future.done() and not future.cancelled():
+            future.exception()  # who leaves has heard of it, here or in answer to what he asked
         if futures:
             return
         self._futures.pop(task_id, None)
