@@ -11,6 +11,8 @@ the budget does not bind.
 
 from __future__ import annotations
 
+from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX
+
 LOOK_AHEAD_S = 0.005
 AHEAD_SLOTS = 5  # sets of slots that are held ready at most
 PATIENCE_S = 0.050
@@ -40,14 +42,17 @@ class Pace:
         """Tasks to ask for when `held` are running or ready; 0 while asking is not worth a call yet.
 
         Quick tasks free their slots faster than a call takes, so it waits for a quarter of the room; for
-        slow ones, and within a budget, every free slot is asked for at once.
+        slow ones, and within a budget, every free slot is asked for at once. Never more than one call can bring:
+        whoever gets less than it asked for takes the queue for empty.
         """
         capacity = self.slots + self.look_ahead()
         if self._bound():
-            return max(min(capacity, self.budget or 0) - held, 0)
-        free = capacity - held
-        least = max(capacity // 4, 1) if self.mean_s < QUICK_TASK_S else 1
-        return free if free >= least else 0
+            free, least = min(capacity, self.budget or 0) - held, 1
+        else:
+            free, least = capacity - held, 1
+            if self.mean_s < QUICK_TASK_S:
+                least = min(max(capacity // 4, 1), TASKS_PER_CALL_MAX)
+        return min(free, TASKS_PER_CALL_MAX) if free >= least else 0
 
     def hesitates(self, held: int) -> bool:
         """Whether only the budget keeps a free slot from being filled."""

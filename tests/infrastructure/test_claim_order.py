@@ -17,6 +17,7 @@ from venom_core.infrastructure.embedded import EmbeddedServer
 from venom_core.infrastructure.keys import Keyspace
 from venom_core.infrastructure.redis_link import RedisLink
 from venom_core.infrastructure.task_records import Lease, TaskGroup
+from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX
 
 SHARE = 32
 MANY = [f"type{number:02}" for number in range(50)]
@@ -146,3 +147,19 @@ async def test_one_task_in_32_is_given_to_the_less_urgent_and_no_more(stores: St
     given_away = sum(task_id.startswith("slow") for task_id in got)
     # Every second share falls to the lane of the flood, and there to whichever level is first at or below the turn's.
     assert len(got) // SHARE // 4 <= given_away <= len(got) // SHARE
+
+
+async def test_one_claim_brings_no_more_than_a_call_may(stores: Stores) -> None:
+    await stores.put(group("t", [f"t{at:03}" for at in range(TASKS_PER_CALL_MAX)]))
+    await stores.put(group("t", ["one more"]))
+    assert len(await stores.claim(await stores.join(), TASKS_PER_CALL_MAX + 100, ["t"])) == TASKS_PER_CALL_MAX
+
+
+@pytest.mark.parametrize(("lane", "level"), [("t", 10), ("t", 0), ("a_name_of_a_skill." * 5, 5)])
+async def test_what_runs_is_kept_in_a_hash_table_however_little_it_is(stores: Stores, lane: str, level: int) -> None:
+    """Redis keeps short values as a list, and searches three hundred of them for each task that ends."""
+    await stores.put(group(lane, ["a"], level))
+    (lease,) = await stores.claim(await stores.join(), 1, [lane])
+    assert await stores.link.command("OBJECT", "ENCODING", stores.key("run")) == b"hashtable"
+    held = (await stores.tasks.held(0, ["a"]))["a"]
+    assert (held.lane, held.fence, held.started_ms) == (lane, lease.fence, lease.claimed_ms)

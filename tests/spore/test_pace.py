@@ -3,6 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from venom_core.infrastructure.task_store import TASKS_PER_CALL_MAX
 from venom_spore.pace import Pace
 
 
@@ -31,9 +32,16 @@ def test_quick_tasks_are_fetched_ahead_up_to_five_more_sets_of_slots() -> None:
 
 def test_for_quick_tasks_it_waits_until_a_call_is_worth_it() -> None:
     pace = paced(100, 0.0001)
-    assert pace.room(0) == 600
     assert pace.room(451) == 0
     assert pace.room(450) == 150
+    assert pace.room(150) == 450
+
+
+def test_it_asks_for_no_more_than_one_claim_brings() -> None:
+    pace = paced(1_000, 60.0)
+    assert [pace.room(held) for held in (0, 400, 600)] == [500, 500, 400]
+    pace.budget = 900
+    assert [pace.room(held) for held in (0, 400, 600)] == [500, 500, 300]
 
 
 def test_of_tasks_of_ten_milliseconds_an_urgent_one_finds_a_slot_that_is_not_promised_to_another() -> None:
@@ -58,7 +66,7 @@ def test_it_never_asks_for_more_than_six_times_its_slots(slots: int, seconds: li
     for each in seconds:
         pace.record(each)
     assert pace.room(held) <= max(6 * slots - held, 0)
-    assert pace.room(0) >= slots
+    assert pace.room(0) >= min(slots, TASKS_PER_CALL_MAX)
 
 
 @given(slots=st.integers(1, 10_000), mean_s=st.floats(0, 1e6))

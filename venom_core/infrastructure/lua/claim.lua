@@ -10,6 +10,9 @@
 -- uses: now scores wake lanes promote watching
 local SHARE = 32 -- one task in so many is taken from a rotating lower level, so that none starves
 local CLAIM_MAX = 500 -- Lua unpacks a few thousand arguments at most
+-- Redis keeps up to 512 short values as a list, and searches it from its start for each task that ends. One value of
+-- more than 64 bytes makes a hash table of it: so many are these with the moment and two bars.
+local LONG = 65 - 13 - 2
 local now = now_ms()
 local lease = redis.call('ZSCORE', LEASE, epoch)
 local fence = epoch .. '.' .. number .. '|'
@@ -212,7 +215,8 @@ if #ids > 0 then
   for j = 1, #ids do
     local tail = tails[types[j]]
     if not tail then
-      tail = '|' .. now .. '|' .. type_of(types[j])
+      local lane = type_of(types[j])
+      tail = '|' .. string.rep('0', LONG - #fence - #scores[j] - #lane) .. now .. '|' .. lane
       tails[types[j]] = tail
     end
     held[2 * j - 1], held[2 * j] = ids[j], fence .. scores[j] .. tail
