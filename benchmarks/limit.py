@@ -27,7 +27,7 @@ NOTE = """Redis alone: a program claims and settles what is queued through the s
 way that the server never waits, at the batch size of a draining Spore, which is counted in the drains of this run
 ({:,.0f} tasks a call); no task runs. asyncio alone: no-op coroutines as tasks of a uvloop, a hundred at a time, tasks a
 second of its CPU. Neither can be beaten by one process that takes its tasks from one server. Two Spores give way to the
-server (HIVE_NICENESS=10), one does not. All cores busy: what these {} cores would do if nothing else ran on them and
+server (HIVE_NICENESS=19), one does not. All cores busy: what these {} cores would do if nothing else ran on them and
 none ever waited, at the CPU that server and Spores together took for a task of the two-process drains; with few cores
 this, and not the server, is what two processes run into. So both were measured again with the server stopped for a
 third of the time, in turns of 2 ms: two cores are then divided between server and Spores as three would be."""

@@ -18,7 +18,7 @@ from benchmarks.sides import ROOT, Side, environment
 JOIN_S, POLL_S = 60.0, 0.01
 SLOTS = "--concurrency"
 # As docs/performance.md advises for several Spores on the cores of their server.
-BESIDE_REDIS = {"HIVE_NICENESS": 10}
+BESIDE_REDIS = {"HIVE_NICENESS": 19}
 
 
 def with_slots(side: Side, slots: int) -> Side:

@@ -11,7 +11,7 @@ from benchmarks.spores import BESIDE_REDIS, with_settings, with_slots
 
 NOTE = """From when each has completed a task to the moment when the store holds none that is queued or running; the
 same number of tasks for one as for two. With 100 slots, no-ops and tasks of 1 ms want more than the cores here have:
-the server and two Spores share them, and the Spores give way to it (HIVE_NICENESS=10, with one as with two). With 16
+the server and two Spores share them, and the Spores give way to it (HIVE_NICENESS=19, with one as with two). With 16
 slots, waiting is what bounds one Spore, so a second one can show what it adds."""
 NEVER_SLOWER, WAITING = 1.0, 1.8
 

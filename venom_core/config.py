@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     hive_drain_timeout: Annotated[float, *_number("seconds from 0 to a day", ge=0, le=86_400)] = 30.0
     """Seconds that a stopping node gives its running tasks before it hands them back, 0 to a day."""
     hive_niceness: Annotated[int, Field(ge=0, le=19), Allowed("a number from 0 to 19")] = 0
-    """Steps by which a Spore and its tasks give way to other programs of the machine, 0 to 19; 10 beside Redis."""
+    """Steps by which a Spore and its tasks give way to other programs of the machine, 0 to 19; 19 beside Redis."""
     hive_log_level: Annotated[
         Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"],
         Allowed("DEBUG, INFO, WARNING, ERROR or CRITICAL"),
