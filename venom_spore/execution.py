@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -31,6 +31,7 @@ from venom_core.errors import InputError, SandboxCrashed, SecurityError
 from venom_core.infrastructure.task_records import Lease, Settlement
 from venom_core.log_format import WORK
 from venom_spore.context import Report, TaskContext
+from venom_spore.fork_mark import marked_page
 from venom_spore.lease_guard import LeaseGuard, go_on, guarded
 from venom_spore.sandbox import Sandbox, SkillError
 from venom_spore.skills import Skill, SkillSet
@@ -110,9 +111,6 @@ class Table(Protocol):
 class Executor:
     """Runs attempts with the skills of one Spore."""
 
-    # Forks since the first process, as far as Python knows of them; to ask for the process id takes longer.
-    generation: ClassVar[int] = 0
-
     def __init__(
         self,
         node: str,
@@ -125,7 +123,7 @@ class Executor:
     ) -> None:
         self._node, self._seal, self._skills, self._limits = node, seal, skills, limits
         self._threads, self._sandbox, self.guard = threads, sandbox, guard
-        self._made_in = self.generation
+        self._original = marked_page()
 
     @property
     def stuck(self) -> int:
@@ -205,7 +203,7 @@ class Executor:
         self._end(attempt, table)
 
     def _end(self, attempt: Attempt, table: Table) -> None:
-        if self.generation != self._made_in:
+        if not self._original[0]:
             os._exit(ESCAPED_FORK_EXIT)  # the task forked and this is the child: it must not touch our sockets
         table.ended(attempt)
 
@@ -295,13 +293,6 @@ class Executor:
     def _give_up(attempt: Attempt, verdict: Verdict, error: str) -> bool:
         attempt.verdict, attempt.error = verdict, error
         return False
-
-
-def _count_fork() -> None:
-    Executor.generation += 1
-
-
-os.register_at_fork(after_in_child=_count_fork)
 
 
 class _Encoded(bytes):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore import attempts
 from venom_spore.context import TaskContext
+from venom_spore.execution import ESCAPED_FORK_EXIT
 from venom_spore.skills import SkillSet
 
 skills = worker_skills.skills
@@ -272,9 +274,21 @@ async def test_a_cancelled_task_requeued_by_hand_is_not_cancelled_again(
         assert (await ended(broker, task_id)).status == "cancelled"
 
 
-async def test_a_fork_in_a_task_does_not_disturb_the_spore(settings: Settings, broker: MessageBroker) -> None:
+@pytest.mark.parametrize(
+    "skill",
+    [
+        "fork_and_return",
+        pytest.param(
+            "fork_in_c_and_return",
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of such a fork"),
+        ),
+    ],
+)
+async def test_a_fork_in_a_task_does_not_disturb_the_spore(
+    settings: Settings, broker: MessageBroker, skill: str
+) -> None:
     async with running(skills, settings) as spore:
-        assert await done(broker, "fork_and_return") == 70
+        assert await done(broker, skill) == ESCAPED_FORK_EXIT
         assert await done(broker, "in_loop", {"left": 1})
         assert not spore.work.done()
     assert (await broker.get_queue_stats())["tasks_completed"] == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import contextlib
+import ctypes
 import os
 import subprocess
 import sys
@@ -156,6 +157,14 @@ async def swallow_once(note: str = "") -> str:
 @skills.skill
 async def fork_and_return() -> int:
     child = os.fork()
+    if child == 0:
+        return -1
+    return _exit_code(child)
+
+
+@skills.skill
+async def fork_in_c_and_return() -> int:
+    child = ctypes.CDLL(None).fork()
     if child == 0:
         return -1
     return _exit_code(child)
