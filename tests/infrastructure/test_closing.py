@@ -112,3 +112,32 @@ async def test_closing_the_broker_tells_whoever_waits(settings: Settings) -> Non
     await broker.disconnect()
     with pytest.raises(StoreUnavailable, match="closed while waiting"):
         await waiting
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_closing_the_broker_tells_whoever_waits_for_a_task_and_keeps_none(
+    settings: Settings, broker: MessageBroker, turns: int
+) -> None:
+    closed = MessageBroker(settings)
+    await closed.connect()
+    waiting = asyncio.create_task(closed.next_task(["echo"]))
+    await until(lambda: closed._consumer is not None and closed._consumer._wake._one_at_a_time.locked())
+    task_id = await broker.enqueue_task("echo")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await closed.disconnect()
+    (told,) = await asyncio.gather(waiting, return_exceptions=True)
+    assert getattr(told, "task_id", None) == task_id or "closed while waiting for a task" in str(told)
+    found = await broker.get_task_status(task_id)
+    assert found is not None
+    assert found.status == "pending"
+
+
+async def test_closing_the_broker_tells_whoever_waits_for_a_task_in_vain(settings: Settings) -> None:
+    broker = MessageBroker(settings)
+    await broker.connect()
+    waiting = asyncio.create_task(broker.next_task())
+    await until(lambda: broker._consumer is not None and broker._consumer._wake._one_at_a_time.locked())
+    await broker.disconnect()
+    with pytest.raises(StoreUnavailable, match="closed while waiting for a task"):
+        await waiting

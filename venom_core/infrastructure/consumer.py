@@ -36,6 +36,7 @@ TYPES_MAX = 64
 BLOCK_S = 10.0
 ATTEMPTS, PAUSE_S = 3, 0.2
 LET_GO_S = 1.0
+CLOSED = "the broker was closed while waiting for a task"
 
 Reply = TypeVar("Reply")
 
@@ -59,7 +60,7 @@ class Consumer:
         self._number = 0
         self._watched: dict[int, str] = {}
         self._asked: dict[int, list[str]] = {}
-        self._joined = False
+        self._joined = self._closed = False
         self._one_claim = asyncio.Lock()
         self._chores = Chores(hive)
 
@@ -95,9 +96,17 @@ class Consumer:
         return task_id in self._held
 
     async def next_lease(self, types: list[str], timeout_s: float | None) -> tuple[Lease, TaskBody] | None:
-        """Claim one task of these types (none = any type); None when time runs out."""
+        """Claim one task of these types (none = any type); None when time runs out.
+
+        Raises:
+            StoreUnavailable: Redis is away, or this was closed meanwhile.
+        """
         try:
             claimed = await self._next_lease(types, timeout_s)
+        except StoreUnavailable:
+            if self._closed:
+                raise StoreUnavailable(CLOSED) from None
+            raise
         except asyncio.CancelledError:
             with suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(LET_GO_S):
@@ -123,6 +132,8 @@ class Consumer:
         woken = ANY_TYPE if not types else ""
         while True:
             lease, wait_ms = await self._claim_whole(types, woken)
+            if self._closed:
+                raise StoreUnavailable(CLOSED)  # what was claimed meanwhile is handed back with all that is held
             if lease is not None:
                 body = await self._take(lease)
                 if body is not None:
@@ -166,7 +177,7 @@ class Consumer:
 
     async def _claim_alone(self, types: list[str], woken: str) -> tuple[Lease | None, int]:
         async with self._one_claim:
-            return await self._claim(types, woken)
+            return (None, -1) if self._closed else await self._claim(types, woken)
 
     async def _claim(self, types: list[str], woken: str) -> tuple[Lease | None, int]:
         if not self._joined:
@@ -249,7 +260,8 @@ class Consumer:
 
     async def close(self) -> None:
         """Hand back what is held and leave; with the store away, the end of the lease does both."""
-        clean = True
+        self._closed, clean = True, True
+        self._wake.give_up()
         for task_id in list(self._held):
             try:
                 await self.settle(task_id, TaskStatus.PENDING, None, None)
