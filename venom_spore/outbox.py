@@ -57,10 +57,9 @@ class Outbox:
             self._idle.clear()
         self._settlements.append(settlement)
 
-    def holds(self, task_id: str, fence: str) -> bool:
-        """Whether the end of an attempt was reported here and is not acknowledged yet."""
-        waiting = chain(self._settlements, self._under_way)
-        return any(item.lease.task_id == task_id and item.lease.fence == fence for item in waiting)
+    def unsent(self) -> set[tuple[str, str]]:
+        """(task id, fence) of the attempts whose end was reported here and is not acknowledged yet."""
+        return {(item.lease.task_id, item.lease.fence) for item in chain(self._settlements, self._under_way)}
 
     def progress(self, lease: Lease, data: bytes) -> None:
         """Report progress; only the latest per task is sent."""

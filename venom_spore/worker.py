@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from functools import partial
+from itertools import chain
 
 from venom_core.domain.lane import own_lane
 from venom_core.domain.node import NodeProfile
@@ -324,24 +326,19 @@ class Worker:
             self._lose_everything(replaced=beat.replaced)
 
     async def _hand_back_forgotten(self, partition: int, epoch: int) -> None:
-        forgotten = await self.hive.upkeep.forgotten(partition, epoch, self._knows)
+        forgotten = await self.hive.upkeep.forgotten(partition, epoch, self._known)
         if epoch == self._keeper.epoch and forgotten:
             log.warning("Redis has lost its last writes: %d tasks that had ended go back in line", len(forgotten))
             for settlement in forgotten:
                 self._outbox.settle(settlement)
 
-    def _knows(self, task_id: str, fence: str) -> bool:
-        """Whether a task is at work here, or may have come with a claim whose answer is still under way."""
-        if claim_number(fence) > self._given:
-            return True
-        attempts = (*self._ready, self.attempts.running.get((task_id, fence)))
-        at_work = any(
-            attempt is not None
-            and not attempt.reported
-            and (attempt.lease.task_id, attempt.lease.fence) == (task_id, fence)
-            for attempt in attempts
-        )
-        return at_work or self._outbox.holds(task_id, fence)
+    def _known(self) -> Callable[[str, str], bool]:
+        """Who tells of a task whether it is at work here now, or may have come with a claim that is still under way."""
+        given = self._given
+        attempts = chain(self._ready, self.attempts.running.values())
+        at_work = {(attempt.lease.task_id, attempt.lease.fence) for attempt in attempts if not attempt.reported}
+        at_work |= self._outbox.unsent()
+        return lambda task_id, fence: claim_number(fence) > given or (task_id, fence) in at_work
 
     def _lose_everything(self, *, replaced: bool) -> None:
         """The lease is lost: stop what runs, because it runs elsewhere by now."""

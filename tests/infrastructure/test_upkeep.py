@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
@@ -98,6 +100,10 @@ async def test_a_node_that_leaves_hands_back_what_the_store_still_holds_for_it_a
     assert {(lease.failures, lease.crashes) for lease in tried} == {(0, 0)}
 
 
+def _only(known: str) -> Callable[[str, str], bool]:
+    return lambda task_id, _: task_id == known
+
+
 async def test_what_a_living_node_holds_without_knowing_it_is_found_partition_by_partition(split: Stores) -> None:
     await split.put(group("scan", [f"task{at}" for at in range(20)]))
     node, other = await split.join("node"), await split.join("other")
@@ -106,11 +112,10 @@ async def test_what_a_living_node_holds_without_knowing_it_is_found_partition_by
     mine = [await split.claim(node, 20, partition=partition) for partition in range(4)]
     assert all(len(leases) > 1 for leases in mine)
     for partition, leases in enumerate(mine):
-        known = leases[0].task_id
-        found = await split.upkeep.forgotten(partition, node, lambda task_id, _, known=known: task_id == known)  # type: ignore[misc]  # mypy cannot infer it
+        found = await split.upkeep.forgotten(partition, node, partial(_only, leases[0].task_id))
         assert {item.lease.task_id for item in found} == {lease.task_id for lease in leases[1:]}
         assert (await split.settle(node, *found))[0] == []
-        assert await split.upkeep.forgotten(partition, node, lambda *_: True) == []
+        assert await split.upkeep.forgotten(partition, node, lambda: lambda *_: True) == []
     assert (await split.tasks.stats())[2] == 8
 
 
@@ -128,7 +133,7 @@ async def test_what_ended_while_its_node_was_asked_was_not_forgotten(stores: Sto
             client.hset(stores.key("run").decode(), task_id, f"{node}.77|2|5|scan")
         return False
 
-    (item,) = await stores.upkeep.forgotten(0, node, ends_now)
+    (item,) = await stores.upkeep.forgotten(0, node, lambda: ends_now)
     client.close()
     assert item.lease.task_id == "3"
 

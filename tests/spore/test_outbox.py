@@ -183,19 +183,14 @@ async def test_partial_results_that_are_made_too_fast_are_dropped_and_the_others
 
 async def test_an_end_is_held_until_it_is_acknowledged(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox_module, "ITEMS_PER_CALL_MAX", 1)
-    first, second = await desk.claim(2)
-    leases = (first, second)
-    seen: list[tuple[bool, bool]] = []
-
-    def holds() -> tuple[bool, bool]:
-        return desk.outbox.holds(first.task_id, first.fence), desk.outbox.holds(second.task_id, second.fence)
-
-    desk.outbox._on_refused = lambda _: seen.append(holds())
+    leases = await desk.claim(2)
+    first, second = ((lease.task_id, lease.fence) for lease in leases)
+    seen: list[set[tuple[str, str]]] = []
+    desk.outbox._on_refused = lambda _: seen.append(desk.outbox.unsent())
     for lease in (*leases, *leases):
         desk.outbox.settle(desk.end(lease))
-    assert holds() == (True, True)
-    assert not desk.outbox.holds(first.task_id, second.fence)
+    assert desk.outbox.unsent() == {first, second}
     await desk.outbox.drained()
     # The second report of each is refused: while the answer is heard that call still counts as under way.
-    assert seen == [(True, True), (False, True)]
-    assert holds() == (False, False)
+    assert seen == [{first, second}, {second}]
+    assert desk.outbox.unsent() == set()

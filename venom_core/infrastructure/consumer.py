@@ -82,7 +82,7 @@ class Consumer:
             self._chores.insist(partial(self._hand_back_forgotten, beat.partition, self._keeper.epoch))
 
     async def _hand_back_forgotten(self, partition: int, epoch: int) -> None:
-        for item in await self._hive.upkeep.forgotten(partition, epoch, self._knows):
+        for item in await self._hive.upkeep.forgotten(partition, epoch, lambda: self._knows):
             if epoch == self._keeper.epoch:
                 log.warning("Redis has lost its last writes: %s had ended and goes back in line", item.lease.task_id)
                 await self._return(item)

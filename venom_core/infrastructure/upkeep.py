@@ -72,14 +72,17 @@ class Upkeep:
         counts = [await self.tasks.take_back(partition, epoch, items, self.keep) for epoch, items in by_epoch.items()]
         return sum(returned for returned, _ in counts)
 
-    async def forgotten(self, partition: int, epoch: int, knows: Callable[[str, str], bool]) -> list[Settlement]:
+    async def forgotten(
+        self, partition: int, epoch: int, known: Callable[[], Callable[[str, str], bool]]
+    ) -> list[Settlement]:
         """What a partition holds under a living epoch although its node knows nothing of it, as hand-backs.
 
         A server that lost its last writes holds again what it had acknowledged the end of; nobody else would ever
-        take it from a node that lives. `knows` is asked for a task id and its fence.
+        take it from a node that lives. `known` gives, page by page, who is asked for a task id and its fence.
         """
         found: dict[str, Settlement] = {}
         async for page in self.tasks.running_pages(partition):
+            knows = known()
             strange = [
                 (task_id, held) for task_id, held in page if held.epoch == epoch and not knows(task_id, held.fence)
             ]
