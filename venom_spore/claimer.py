@@ -69,10 +69,15 @@ class Claimer:
             except StoreError as fault:
                 if self._quiet.is_set():
                     raise
-                log.warning("a claim was not answered, asking again: %s", fault)
+                # Once an outage is enough.
+                level = logging.WARNING if pause == PAUSE_S else logging.DEBUG
+                log.log(level, "a claim was not answered, asking again: %s", fault)
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, PAUSE_MAX_S)
                 continue
+            if pause != PAUSE_S:
+                log.info("Redis is back; it answers claims again")
+                pause = PAUSE_S
             if not batch.old:
                 return batch
             # It was answered, with nothing, to a line that is lost; what has changed since is asked anew.

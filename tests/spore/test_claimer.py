@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.hives import altered, ended, running, until
+from tests.hives import altered, done, ended, running, until
+from tests.servers import PrivateServer
 from tests.stores import Stores
 from venom_core.config import Settings
 from venom_core.domain.lane import WAITING, own_lane
@@ -255,3 +257,22 @@ async def test_a_delayed_task_is_claimed_when_it_comes_due(broker: MessageBroker
 
 async def _epoch(broker: MessageBroker, name: str) -> int:
     return next(node.epoch for node in await broker.hive.nodes.all() if node.profile.name == name)
+
+
+async def test_that_nobody_answers_claims_is_said_once_an_outage(
+    private_server: PrivateServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "venom.spore")
+    settings = Settings.load(redis_url=private_server.url, hive_profile="fast")
+
+    def levels() -> list[int]:
+        return [line.levelno for line in caplog.records if line.msg.startswith("a claim was not answered")]
+
+    async with MessageBroker(settings) as broker, running(skills, settings):
+        for outage in (1, 2):
+            private_server.kill()
+            await until(lambda outage=outage: len(levels()) >= 3 * outage)  # type: ignore[misc]  # mypy cannot infer it
+            await asyncio.to_thread(private_server.restart)
+            assert await done(broker, "quick") is None
+            await until(lambda outage=outage: caplog.text.count("Redis is back; it answers claims") == outage)  # type: ignore[misc]  # as above
+    assert levels().count(logging.WARNING) == 2
