@@ -159,6 +159,8 @@ class Worker:
                 await self._keeper.leave(clean=self._fault is None)
         except (StoreError, TimeoutError) as fault:
             log.warning("left without saying goodbye: %s", fault)
+        else:
+            log.info("%s has left", self.profile.name)
         finally:
             await self._keeper.halt()
 

@@ -244,6 +244,7 @@ def test_a_clean_stop_is_exit_0(
     arguments = ["--skills", WORKER_SKILLS, "--redis-url", settings.store_url(), "--name", "x", "--tags", "a, b,"]
     assert main(arguments) == 0
     assert "x joined with" in caplog.text
+    assert "x has left" in caplog.text
 
 
 def test_a_keyboard_interrupt_before_the_loop_listens_is_exit_130(monkeypatch: pytest.MonkeyPatch) -> None:
