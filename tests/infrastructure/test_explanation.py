@@ -3,10 +3,14 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from tests.hives import ended, running, until_running, until_so
 from venom_core.clock import Clock, to_naive_local
 from venom_core.config import Settings
-from venom_core.infrastructure.explanation import Explanation
+from venom_core.domain.lifecycle import TaskStatus
+from venom_core.domain.task_message import TaskMessage
+from venom_core.infrastructure.explanation import Explanation, explain_ended
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_spore.context import TaskContext
 from venom_spore.skills import SkillSet
@@ -123,6 +127,18 @@ async def test_ended_badly_with_the_first_line_of_the_error(settings: Settings, 
     found = await broker.explain(task_id)
     assert found.reason == "failed"
     assert found.sentence.endswith("after attempt 1: RuntimeError: as asked")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "crashes", "words"),
+    [(1, 3, " after 3 crashes: "), (2, 3, " after 3 crashes: "), (1, 1, " after 1 crash: ")],
+)
+def test_a_quarantined_one_tells_its_crashes_and_not_its_attempts(attempt: int, crashes: int, words: str) -> None:
+    task = TaskMessage("t", "die", status=TaskStatus.QUARANTINED, attempt=attempt, crashes=crashes, error="it died")
+    task.completed_at = to_naive_local(Clock().now_ms())
+    sentence = explain_ended(task).sentence
+    assert words in sentence
+    assert "attempt" not in sentence
 
 
 async def test_nodes_that_died_under_it_are_mentioned(broker: MessageBroker) -> None:

@@ -77,6 +77,7 @@ async def test_a_task_that_kills_its_spore_three_times_is_quarantined(
     assert (task.status, task.crashes, task.assigned_node) == ("quarantined", 3, "victim")
     assert task.error is not None
     assert "died under it 3 times" in task.error
+    assert " after 3 crashes: its node died under it 3 times" in (await broker.explain(task_id)).sentence
     assert count(journal, "begin") == 4
     assert [letter.task_id for letter in await broker.dead_letters.list()] == [task_id]
 

@@ -50,9 +50,15 @@ def explain_ended(task: TaskMessage) -> Explanation:
         sentence = f"running{node} since {task.started_at:%H:%M:%S}, attempt {task.attempt}{note}"
         return Explanation(task.task_id, task.status, "running", sentence)
     ending = f": {task.error.splitlines()[0][:300]}" if task.error else ""
-    tried = f" after attempt {task.attempt}" if task.attempt else ""
-    sentence = f"{task.status}{node} at {task.completed_at:%H:%M:%S}{tried}{ending}"
+    sentence = f"{task.status}{node} at {task.completed_at:%H:%M:%S}{_tried(task)}{ending}"
     return Explanation(task.task_id, task.status, str(task.status), sentence)
+
+
+def _tried(task: TaskMessage) -> str:
+    """What led to the end: crashes are no attempts, and they alone quarantine a task."""
+    if task.status is TaskStatus.QUARANTINED:
+        return f" after {task.crashes} crash{'' if task.crashes == 1 else 'es'}"
+    return f" after attempt {task.attempt}" if task.attempt else ""
 
 
 def explain_pending(task_id: str, body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]) -> Explanation:
