@@ -11,7 +11,10 @@ from tests.cli.conftest import Venom, refused, told
 from tests.hives import running
 from venom_core.commands.submit import STDIN_BYTES_MAX
 from venom_core.config import Settings
-from venom_core.errors import TaskFailure
+from venom_core.domain.node import NodeState
+from venom_core.errors import StoreUnavailable, TaskFailure
+from venom_core.infrastructure.message_broker import MessageBroker
+from venom_core.infrastructure.node_store import NodeStore
 from venom_spore.skills import SkillSet
 
 skills = SkillSet()
@@ -168,6 +171,54 @@ async def test_waiting_for_a_task_that_fails_is_a_failure_that_cannot_steer_the_
         sentence = refused(await asyncio.to_thread(venom, *command))
     assert "failed on spore at" in sentence
     assert r"it went\x1b wrong" in sentence
+
+
+async def test_a_misspelt_skill_is_submitted_and_the_nearest_is_named(venom: Venom, settings: Settings) -> None:
+    async with running(skills, settings):
+        result = await asyncio.to_thread(venom, "submit", "duoble", "number=4", "--id", "mine")
+    assert (result.exit_code, result.stdout) == (0, "mine\n")
+    [sentence] = result.stderr.splitlines()
+    assert sentence == (
+        "venom: no Spore online has the skill 'duoble' (did you mean 'double'?); spore know: double, fail; the task "
+        "starts when one with it joins, or take it back with: venom task cancel mine"
+    )
+    assert (await asyncio.to_thread(shown, venom, "mine"))["status"] == "pending"
+
+
+async def test_a_skill_like_no_other_is_named_alone(venom: Venom, settings: Settings) -> None:
+    async with running(skills, settings):
+        result = await asyncio.to_thread(venom, "submit", "sing", "--json", "{}")
+    assert len(result.stdout.split()) == 1
+    assert "no Spore online has the skill 'sing'; spore know: double, fail; " in result.stderr
+
+
+def test_a_hive_without_nodes_says_so(venom: Venom) -> None:
+    result = venom("submit", "double", "number=4", "--id", "mine")
+    assert (result.exit_code, result.stdout) == (0, "mine\n")
+    assert result.stderr == "venom: no Spore is online; start one with: venom-spore --skills module:skills\n"
+
+
+async def test_a_skill_that_somebody_has_or_may_have_is_not_remarked_on(
+    venom: Venom, settings: Settings, broker: MessageBroker
+) -> None:
+    async with running(skills, settings):
+        assert (await asyncio.to_thread(venom, "submit", "double", "number=4")).stderr == ""
+    await broker.next_task(["other"], timeout=0)  # a hand-written loop takes what it likes, and says so to nobody
+    assert (await asyncio.to_thread(venom, "submit", "sing")).stderr == ""
+
+
+def test_a_look_that_fails_does_not_undo_the_submit(venom: Venom, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_: NodeStore) -> list[NodeState]:
+        raise StoreUnavailable("it is away;\x1b start it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NodeStore, "all", away)
+        result = venom("submit", "double", "number=4", "--id", "mine")
+    assert (result.exit_code, result.stdout) == (0, "mine\n")
+    assert result.stderr == (
+        "venom: mine is submitted; whether a Spore has its skill is not known: it is away;\\x1b start it\n"
+    )
+    assert shown(venom, "mine")["status"] == "pending"
 
 
 def last_line(result: Result) -> str:

@@ -50,7 +50,9 @@ async def test_no_node_with_the_skill(settings: Settings, broker: MessageBroker)
     task_id = await broker.enqueue_task("sing")
     async with running(skills, settings):
         found = await explained(broker, task_id, "no_skill")
+        misspelt = await broker.explain(await broker.enqueue_task("Ecoh"))
     assert found.sentence == "no Spore online has the skill 'sing'; spore know: echo, fail"
+    assert misspelt.sentence == "no Spore online has the skill 'Ecoh' (did you mean 'echo'?); spore know: echo, fail"
     found = await broker.explain(task_id)
     assert found.reason == "no_nodes"
 

@@ -11,7 +11,9 @@ import click
 
 from venom_core.commands.follow import follow
 from venom_core.commands.frame import OK, json_object, pairs, redis_url_option, with_broker
-from venom_core.errors import InvalidTask
+from venom_core.demo.path_text import printable
+from venom_core.errors import InvalidTask, VenomError
+from venom_core.infrastructure.explanation import nobody_has
 from venom_core.infrastructure.message_broker import MessageBroker
 
 STDIN_BYTES_MAX = 256 * 1024 * 1024
@@ -77,7 +79,8 @@ def submit(
     Its arguments are NAME=VALUE words, or one JSON object with --json, or "-" for one on standard input. A VALUE
     that is JSON is what it says (3, true, null, [1, 2]), anything else is text; text that looks like JSON is put in
     double quotes: 'zip="01234"'. With --wait the result is printed instead, as JSON; the exit code is 0 if the task
-    completed, 1 if it failed, 3 if it has not ended in time.
+    completed, 1 if it failed, 3 if it has not ended in time. Without it, a line on standard error says so if no Spore
+    online has a skill of that name; the task is submitted all the same.
     """
     body = _payload(words, payload)
     options = task_options(given)
@@ -88,10 +91,28 @@ def submit(
         submitted = await broker.enqueue_task(task_type, body, task_id=task_id, **options)
         if wait is None:
             click.echo(submitted)
+            await _remark(broker, task_type, submitted)
             return OK
         return await follow(broker, submitted, None if wait < 0 else wait)
 
     with_broker(redis_url, work)
+
+
+async def _remark(broker: MessageBroker, task_type: str, task_id: str) -> None:
+    """Say so if nobody online has the skill: it may be misspelt, or its Spore is still to come."""
+    try:
+        nodes = await broker.hive.nodes.all()
+    except VenomError as fault:  # the task is in the hive all the same
+        remark = f"{task_id} is submitted; whether a Spore has its skill is not known: {fault}"
+        click.echo(f"venom: {printable(remark)}", err=True)
+        return
+    if any(node.online and node.profile.kind == "consumer" for node in nodes):
+        return  # a hand-written loop says nowhere which types it takes
+    if nobody := nobody_has(task_type, nodes):
+        reason, sentence = nobody
+        if reason == "no_skill":
+            sentence += f"; the task starts when one with it joins, or take it back with: venom task cancel {task_id}"
+        click.echo(f"venom: {printable(sentence)}", err=True)
 
 
 def _payload(words: tuple[str, ...], text: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -76,13 +77,11 @@ def _reason(body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]
     able = [node for node in taking if body.task_type in node.profile.skills]
     if body.deadline_ms and body.deadline_ms < place.now_ms:
         return "late", f"its deadline {to_naive_local(body.deadline_ms):%H:%M:%S} has passed; it fails when claimed"
-    if not online:
-        return "no_nodes", "no Spore is online; start one with: venom-spore --skills module:skills"
+    if nobody := nobody_has(body.task_type, nodes):
+        return nobody
     if not able and (aside := [node for node in online if body.task_type in node.profile.skills]):
         names = ", ".join(node.profile.name for node in aside[:NAMES_SHOWN])
         return "cordoned", f"every Spore that has its skill is cordoned: {names}; venom node uncordon NAME opens it"
-    if not able:
-        return "no_skill", _missing_skill(body.task_type, online)
     if place.due_ms > place.now_ms:
         wait = f"{(place.due_ms - place.now_ms) / 1000:.1f} s"
         if seen.failures:
@@ -96,6 +95,16 @@ def _reason(body: TaskBody, place: Place, seen: Seen, nodes: Sequence[NodeState]
         "queued",
         f"{ahead} of {place.queue_length} tasks of its type are ahead; {len(able)} Spores with {slots} slots take it",
     )
+
+
+def nobody_has(skill: str, nodes: Sequence[NodeState]) -> tuple[str, str] | None:
+    """The reason and the sentence if no Spore online has the skill, cordoned or not."""
+    online = [node for node in nodes if node.online and node.profile.kind == "spore"]
+    if not online:
+        return "no_nodes", "no Spore is online; start one with: venom-spore --skills module:skills"
+    if any(skill in node.profile.skills for node in online):
+        return None
+    return "no_skill", _missing_skill(skill, online)
 
 
 def _placement(body: TaskBody, place: Place, seen: Seen, spores: Sequence[NodeState]) -> tuple[str, str]:
@@ -123,4 +132,7 @@ def _missing_skill(task_type: str, online: Sequence[NodeState]) -> str:
     known = sorted({skill for node in online for skill in node.profile.skills})
     names = ", ".join(known[:NAMES_SHOWN]) + (", …" if len(known) > NAMES_SHOWN else "")
     who = ", ".join(node.profile.name for node in online[:NAMES_SHOWN])
-    return f"no Spore online has the skill {task_type!r}; {who} know: {names or 'nothing'}"
+    by_lower = {name.lower(): name for name in known}
+    meant = difflib.get_close_matches(task_type.lower(), by_lower, n=1)
+    near = f" (did you mean {by_lower[meant[0]]!r}?)" if meant else ""
+    return f"no Spore online has the skill {task_type!r}{near}; {who} know: {names or 'nothing'}"
