@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Venom, refused
+from tests.cli.conftest import Venom, refused, told
 from tests.hives import running, until, until_so
 from venom_core.config import Settings
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -53,14 +53,38 @@ async def test_objects_are_the_arguments_of_the_skill(venom: Venom, settings: Se
 
 
 async def test_other_values_are_its_item(venom: Venom, settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "items").write_text('"four"\n[1, 2]\n{"a": 1}\n')
+    (tmp_path / "items").write_text('"four"\n[1, 2]\n')
     result = await mapped(venom, settings, "length", str(tmp_path / "items"), stdin="")
-    assert [line["result"] for line in lines(result.stdout)] == [4, 2, 1]
+    assert [line["result"] for line in lines(result.stdout)] == [4, 2]
 
 
-async def test_objects_can_be_handed_over_whole(venom: Venom, settings: Settings) -> None:
-    result = await mapped(venom, settings, "length", "-", "--item", stdin='{"a": 1, "b": 2}\n')
-    assert [line["result"] for line in lines(result.stdout)] == [2]
+async def test_objects_can_be_handed_over_whole_also_among_other_values(venom: Venom, settings: Settings) -> None:
+    result = await mapped(venom, settings, "length", "-", "--item", stdin='{"a": 1, "b": 2}\n"four"\n')
+    assert [line["result"] for line in lines(result.stdout)] == [2, 4]
+
+
+ALIKE = 'make all lines objects, or give --item to hand over each whole, as the argument "item"'
+MEND = "mend this line, because most lines are JSON objects"
+TEXT = "give one JSON value a line, or --text if all are plain text"
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong", "advice"),
+    [
+        (['{"name": "a"}', "", '"Ada"', '{"name": "b"}'], "line 3 is no JSON object and line 1 is one", ALIKE),
+        (["[1]", '{"name": "b"}'], "line 2 is a JSON object and line 1 is none", ALIKE),
+        (["{}", '{"name": "b"},', "{}"], "line 2 cannot be read as JSON, character 14: Extra data", MEND),
+        (["Ada", "{}", "{}"], "line 1 cannot be read as JSON, character 1: Expecting value", MEND),
+        (["Ada", "Grace"], "line 1 cannot be read as JSON, character 1: Expecting value", TEXT),
+    ],
+)
+def test_lines_that_do_not_go_together_are_refused_before_anything_is_submitted(
+    venom: Venom, given: list[str], wrong: str, advice: str
+) -> None:
+    sentence = refused(venom("map", "greet", "-", "--run-id", "mine", stdin="\n".join(given)))
+    assert sentence == f"venom: {wrong}; nothing is submitted: {advice}"
+    assert told(venom("status", "--json"))["tasks_pending"] == 0
+    assert "no run mine is known" in refused(venom("map", "--run-id", "mine"))
 
 
 async def test_lines_may_be_plain_text_with_a_description(venom: Venom, settings: Settings) -> None:
@@ -95,11 +119,14 @@ async def test_a_run_that_has_not_ended_is_taken_up_by_its_id(venom: Venom, sett
         (("greet", "-"), '{"name": 1}\nnot json\n', "line 2 cannot be read"),
         (("greet", "-"), "[NaN]\n", "JSON cannot carry NaN"),
         (("greet", "-", "--text"), "\n \n", "there is no item"),
+        (("greet", "-", "--text"), b"a\n\xff\n", "line 2 cannot be read"),
         (("greet", "-", "--priority", "soon"), "1\n", "priority must be 0 to 10"),
         (("--run-id", "nobody"), "", "no run nobody is known"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(venom: Venom, arguments: tuple[str, ...], stdin: str, words: str) -> None:
+def test_what_is_wrong_is_one_sentence(
+    venom: Venom, arguments: tuple[str, ...], stdin: str | bytes, words: str
+) -> None:
     assert words in refused(venom("map", *arguments, stdin=stdin))
 
 

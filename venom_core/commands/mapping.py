@@ -31,7 +31,7 @@ WAITING = ("pending", "running", "never_enqueued")
 @click.argument("skill", required=False)
 @click.argument("file", required=False, type=click.File("rb"), metavar="FILE|-")
 @click.option("--text", is_flag=True, help="Lines are plain text, not JSON.")
-@click.option("--item", "as_item", is_flag=True, help='Hand over objects whole, as the argument "item".')
+@click.option("--item", "as_item", is_flag=True, help='Hand over every line whole, as the argument "item".')
 @click.option("--run-id", metavar="ID", help="Name of the run; alone, it follows a run that was started before.")
 @click.option("--wait", type=click.FloatRange(0, WAIT_S_MAX), default=WAIT_S_MAX, metavar="S", help="At most so long.")
 @click.option("--description", default="", metavar="TEXT", help="What is to be done, for skills that want to know.")
@@ -50,13 +50,15 @@ def map_items(
 ) -> None:
     """Run SKILL once for each line of FILE; each result is a JSON line, printed as it lands.
 
-    A line is a JSON value. If all are objects, their keys are the skill's arguments; other values are its argument
-    "item". The exit code is 1 if any item failed, 3 if some have not ended in time. Ctrl-C cancels the run; the same
-    command with --run-id takes up one that was interrupted otherwise.
+    A line is a JSON value. If all are objects, their keys are the skill's arguments; if none is, each value is its
+    argument "item". A file with both is refused unless --item is given, and so is one with a line that is no JSON,
+    unless --text is given: the error names the line, and nothing is submitted. The exit code is 1 if any item failed,
+    3 if some have not ended in time. Ctrl-C cancels the run; the same command with --run-id takes up one that was
+    interrupted otherwise.
     """
     if (skill is None) != (file is None) or (skill is None and run_id is None):
         raise click.UsageError("Give SKILL and FILE, or --run-id alone.")
-    items = _items(file, as_text=text) if file is not None else []
+    items = _items(file, as_text=text, whole=as_item) if file is not None else []
     options = {name: value for name, value in given.items() if value is not None}
 
     async def work(broker: MessageBroker) -> int:
@@ -71,22 +73,52 @@ def map_items(
     with_broker(redis_url, work)
 
 
-def _items(file: IO[bytes], *, as_text: bool) -> list[Any]:
-    """One item a line; `InvalidTask` names the line that is none."""
-    items: list[Any] = []
-    for number, line in enumerate(_lines(file), 1):
+def _items(file: IO[bytes], *, as_text: bool, whole: bool) -> list[Any]:
+    """One item a line; `InvalidTask` names the line that is none, or that goes another way than the first."""
+    items: dict[int, Any] = {}
+    lines = _lines(file)
+    for number, line in enumerate(lines, 1):
         if len(items) == ITEMS_MAX:
             raise InvalidTask(f"there are more than {ITEMS_MAX:,} items, the limit of one run; split the file")
         try:
             said = line.decode().strip()
             if said:
-                items.append(said if as_text else json.loads(said, parse_constant=_refuse))
+                items[number] = said if as_text else json.loads(said, parse_constant=_refuse)
         except (ValueError, RecursionError) as fault:
-            hint = "" if as_text else "; give one JSON value a line, or --text"
-            raise InvalidTask(f"line {number} cannot be read: {fault}{hint}") from None
+            advice = "save the file as UTF-8" if as_text else _advice(lines)
+            raise InvalidTask(f"line {number} {_why(fault)}; nothing is submitted: {advice}") from None
     if not items:
         raise InvalidTask("there is no item: give one JSON value a line")
-    return items
+    if not (as_text or whole):
+        _check_alike(items)
+    return [*items.values()]
+
+
+def _why(fault: ValueError | RecursionError) -> str:
+    """What is wrong with a line. The reader of JSON counts lines of its own; the file has others."""
+    if isinstance(fault, json.JSONDecodeError):
+        return f"cannot be read as JSON, character {fault.colno}: {fault.msg}"
+    return f"cannot be read: {fault}"
+
+
+def _advice(lines: list[bytes]) -> str:
+    """What to do about a line that is no JSON. Among objects --text is no way out: it would hand over all as text."""
+    said = [line for line in lines if line.strip()]
+    if 2 * sum(line.lstrip().startswith(b"{") for line in said) > len(said):
+        return "mend this line, because most lines are JSON objects"
+    return "give one JSON value a line, or --text if all are plain text"
+
+
+def _check_alike(items: dict[int, Any]) -> None:
+    """All objects or none: one line of the other kind would change silently what all the others mean."""
+    first, item = next(iter(items.items()))
+    for number, other in items.items():
+        if isinstance(other, dict) is not isinstance(item, dict):
+            kinds = ("a JSON object", "none") if isinstance(other, dict) else ("no JSON object", "one")
+            raise InvalidTask(
+                f"line {number} is {kinds[0]} and line {first} is {kinds[1]}; nothing is submitted: make all lines "
+                'objects, or give --item to hand over each whole, as the argument "item"'
+            )
 
 
 def _lines(file: IO[bytes]) -> list[bytes]:
