@@ -270,6 +270,27 @@ async def test_a_process_that_dies_is_started_again(monkeypatch: pytest.MonkeyPa
     assert not children.living["it"].alive
 
 
+async def test_a_process_is_not_started_again_while_the_server_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would end right after its start, and the whole hive with it."""
+    monkeypatch.setattr("venom_core.commands.children.EARLY_S", 0.0)
+    monkeypatch.setattr("venom_core.commands.children.AGAIN_S", 0.0)
+    said: list[str] = []
+    ready = asyncio.Event()
+    children = Children(os.environ, lambda _name, line: said.append(line), ready=ready)
+    await children.start(
+        "it", "timeit", "-n", "1", "-r", "1", "import time; print('lives', flush=True); time.sleep(60)"
+    )
+    await until(lambda: "lives" in said, 30)
+    children.living["it"].signal(signal.SIGKILL)
+    await until(lambda: len(ready._waiters) == 1, 30)
+    assert not children.living["it"].alive
+    ready.set()
+    await until(lambda: said.count("lives") == 2, 30)
+    forced = asyncio.Event()
+    forced.set()
+    await children.close(forced)
+
+
 async def test_a_process_that_ends_at_once_is_not_started_for_ever() -> None:
     children = Children(os.environ, lambda _name, _line: None)
     await children.start("it", "no_such_module_at_all")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import secrets
@@ -8,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.hives import until
 from tests.servers import SERVER_BINARY, free_port, sync_client
 from venom_core.errors import InvalidSetting, StoreRefused, StoreUnavailable
 from venom_core.infrastructure import embedded
@@ -289,6 +292,19 @@ def test_a_server_that_never_answers_is_given_up_and_ended(short_dir: Path, monk
     with pytest.raises(StoreUnavailable, match="does not come up: it said nothing"):
         ensure_server(short_dir / "data", url=None, server_binary=str(mute))
     assert not any("sleep" in child.name() for child in psutil.Process().children())
+
+
+async def test_a_server_that_does_not_answer_is_ended_when_it_is_given_up(short_dir: Path) -> None:
+    mute, data, given_up = short_dir / "mute", short_dir / "data", threading.Event()
+    script(mute, "exec sleep 60")
+    starting = asyncio.create_task(
+        asyncio.to_thread(ensure_server, data, url=None, server_binary=str(mute), given_up=given_up)
+    )
+    await until((data / "server.json").exists)
+    given_up.set()
+    with pytest.raises(StoreUnavailable, match="does not come up"):
+        await asyncio.wait_for(starting, 10)
+    assert find_server(data) is None
 
 
 def test_a_binary_that_ends_at_once_is_reported_with_its_words(short_dir: Path) -> None:

@@ -55,10 +55,12 @@ class Child:
 
 
 class Children:
-    """Starts and ends processes; `say(name, line)` is told what they say."""
+    """Starts and ends processes; `say(name, line)` is told what they say. None starts again before `ready` is set."""
 
-    def __init__(self, environment: Mapping[str, str], say: Say, clock: Clock | None = None) -> None:
-        self._environment, self._say = dict(environment), say
+    def __init__(
+        self, environment: Mapping[str, str], say: Say, clock: Clock | None = None, ready: asyncio.Event | None = None
+    ) -> None:
+        self._environment, self._say, self._ready = dict(environment), say, ready
         self._clock = clock or Clock()
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self.living: dict[str, Child] = {}
@@ -140,13 +142,16 @@ class Children:
                 return
             if self._clock.monotonic_s() - child.started_s < EARLY_S:
                 last = child.lines[-1] if child.lines else "it said nothing"
-                raise EarlyEnd(f"{name} ended right after its start ({_ending(code)}): {last}")
-            self._say(name, f"died ({_ending(code)}); it is started again")
+                raise EarlyEnd(f"{name} ended right after its start ({ending(code)}): {last}")
+            self._say(name, f"died ({ending(code)}); it is started again")
             await asyncio.sleep(AGAIN_S)
+            if self._ready is not None:
+                await self._ready.wait()
             await self._spawn(name, child.command, child.environment)
 
 
-def _ending(code: int) -> str:
+def ending(code: int) -> str:
+    """An exit code in words."""
     if code >= 0:
         return f"exit code {code}"
     with suppress(ValueError):

@@ -22,6 +22,7 @@ from venom_core.commands.kept_secrets import CHARACTERS_MIN, PASSWORD, TOKEN, fi
 from venom_core.commands.only_one import only_one
 from venom_core.commands.screen import console, several
 from venom_core.commands.server import data_option, default_data, named_url
+from venom_core.commands.server_keeper import ServerKeeper
 from venom_core.config import Settings, child_environment
 from venom_core.demo.path_text import printable
 from venom_core.domain.node import check_name
@@ -98,14 +99,13 @@ def up(
     load_skills(wanted.skills)  # a slip of the pen is told before anything is started
     # At a server that is named by its address there may be as many as there are names.
     with only_one(folder) if wanted.url is None else nullcontext():
-        server = ensure_server(
-            folder, url=wanted.url, server_binary=settings.venom_redis_server, options=wanted.options
-        )
+        binary = settings.venom_redis_server
+        server = ensure_server(folder, url=wanted.url, server_binary=binary, options=wanted.options)
+        keeper = ServerKeeper(server, wanted.options, binary)
         try:
-            code = asyncio.run(_Household(wanted, settings, server).run())
+            code = asyncio.run(_Household(wanted, settings, keeper).run())
         finally:
-            if server.started_here:
-                server.stop()
+            keeper.stop()
     context.exit(code)
 
 
@@ -130,19 +130,24 @@ def _open_to_others(
 class _Household:
     """The processes of one `venom up`, from start to end."""
 
-    def __init__(self, wanted: Wanted, settings: Settings, server: EmbeddedServer) -> None:
+    def __init__(self, wanted: Wanted, settings: Settings, keeper: ServerKeeper) -> None:
+        server = keeper.server
         if wanted.address and not server.url.endswith(f":{wanted.options.port}/0"):
             raise InputError(
                 f"A server runs in {wanted.folder} already, and not at port {wanted.options.port}; stop it with: "
                 "venom server stop"
             )
-        self._wanted, self._server = wanted, server
+        self._wanted, self._keeper = wanted, keeper
         secret = {"nexus_shared_token": wanted.token} if wanted.token else {}
         self._settings = settings_at(server.url, **secret)
         self._given = settings
         self._screen = console()
         self._stopped, self._forced = asyncio.Event(), asyncio.Event()
-        self._children = Children(self._environment(), self._say)
+        self._children = Children(self._environment(), self._say, ready=keeper.ready)
+
+    @property
+    def _server(self) -> EmbeddedServer:
+        return self._keeper.server
 
     def _environment(self) -> Mapping[str, str]:
         extra = {"REDIS_URL": self._server.url, "PYTHONUNBUFFERED": "1"}
@@ -155,13 +160,17 @@ class _Household:
             loop.add_signal_handler(number, self._on_signal)
         stopped = asyncio.create_task(self._stopped.wait())
         work = asyncio.create_task(self._work())
+        kept = asyncio.create_task(self._keep_server())
         try:
-            await asyncio.wait([stopped, work], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stopped, work, kept], return_when=asyncio.FIRST_COMPLETED)
+            if kept.done():
+                kept.result()
+                return FAILED
             if work.done():
                 work.result()
                 self._print("Nothing runs any more.")
         except VenomError as fault:
-            click.echo(f"venom: {printable(str(fault))}", err=True)
+            _complain(fault)
             return FAILED
         else:
             return OK
@@ -172,13 +181,23 @@ class _Household:
             # First, so that nothing is started any more while all are told to leave.
             await end_tasks(work)
             await self._children.close(self._forced)
-            await end_tasks(stopped)
+            # Last, so that what is handed back on leaving has a server.
+            await end_tasks(stopped, kept)
+            await self._keeper.close()
             self._print("All ended." if self._server.started_here else "All ended; the server runs on.")
 
     def _on_signal(self) -> None:
         if self._stopped.is_set():
             self._forced.set()
         self._stopped.set()
+
+    async def _keep_server(self) -> None:
+        """Until there is no server and none to be had: nobody can hand anything back then, so nobody is waited for."""
+        try:
+            await self._keeper.keep(self._say)
+        except VenomError as fault:
+            _complain(fault)
+            self._forced.set()
 
     async def _work(self) -> None:
         """Start everything, say how to go on, and wait until nothing is left."""
@@ -252,6 +271,10 @@ class _Household:
 def audit_beside(path: Path, name: str) -> Path:
     """The audit of one Spore beside that of the Nexus: of audit.jsonl and spore-1, audit-spore-1.jsonl."""
     return path.with_name(f"{path.stem}-{name}{path.suffix}")
+
+
+def _complain(fault: VenomError) -> None:
+    click.echo(f"venom: {printable(str(fault))}", err=True)
 
 
 def _echo(screen: Console, name: str, line: str) -> None:

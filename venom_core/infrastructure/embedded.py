@@ -16,6 +16,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -48,6 +49,7 @@ _PAUSE_S = 0.005
 _SAME_START_S = 0.5
 _PORT_TAKEN = re.compile(r"in use|listening", re.IGNORECASE)
 _CLOCK = Clock()
+_NEVER = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +103,22 @@ class EmbeddedServer:
 
 
 def ensure_server(
-    data_dir: Path, *, url: str | None, server_binary: str | None, options: ServerOptions | None = None
+    data_dir: Path,
+    *,
+    url: str | None,
+    server_binary: str | None,
+    options: ServerOptions | None = None,
+    given_up: threading.Event = _NEVER,
 ) -> EmbeddedServer:
     """The server at `url` if given; else the one that runs in `data_dir`; else a new one there.
 
     Blocks until the server answers, at most 30 s, or 300 s while it loads a large file; call it in a thread from
     a running loop. `options` count only when it starts one: on a socket in `data_dir`, or on a loopback port with
-    a generated password.
+    a generated password. Once `given_up` is set by another thread, a server that does not answer yet is ended.
 
     Raises:
         InvalidSetting: `server_binary` is no usable server.
-        StoreUnavailable: no binary was found, or the server does not come up; the message says why.
+        StoreUnavailable: no binary was found, the server does not come up, or it was given up; the message says why.
         StoreRefused: the directory cannot be made private to this user.
     """
     if url:
@@ -120,11 +127,11 @@ def ensure_server(
         raise StoreUnavailable("There is no embedded server for Windows; set REDIS_URL.")
     data_dir = data_dir.absolute()
     _make_private(data_dir)
-    with _locked(data_dir):
+    with _locked(data_dir, given_up):
         if found := _running(data_dir):
-            _await_ready(found)
+            _await_ready(found, given_up)
             return found
-        return _start(data_dir, find_server_binary(server_binary), options or ServerOptions())
+        return _start(data_dir, find_server_binary(server_binary), options or ServerOptions(), given_up)
 
 
 def find_server(data_dir: Path) -> EmbeddedServer | None:
@@ -134,6 +141,11 @@ def find_server(data_dir: Path) -> EmbeddedServer | None:
         return None
     with _locked(data_dir):
         return _running(data_dir)
+
+
+def holds_data(data_dir: Path) -> bool:
+    """Whether a server that keeps every write has been there, and its files still are."""
+    return (data_dir / "appendonlydir").is_dir()
 
 
 def _running(data_dir: Path) -> EmbeddedServer | None:
@@ -160,13 +172,13 @@ def _running(data_dir: Path) -> EmbeddedServer | None:
     return found
 
 
-def _start(data_dir: Path, binary: Path, options: ServerOptions) -> EmbeddedServer:
+def _start(data_dir: Path, binary: Path, options: ServerOptions, given_up: threading.Event) -> EmbeddedServer:
     tries_left = PORT_TRIES if options.listens and not options.port else 1
     while True:
         tries_left -= 1
         server = _spawn(data_dir, binary, options)
         try:
-            _await_ready(server)
+            _await_ready(server, given_up)
         except BaseException as error:
             server.stop(timeout_s=1.0)
             if not (tries_left and isinstance(error, StoreUnavailable) and _PORT_TAKEN.search(str(error))):
@@ -209,7 +221,7 @@ def _hand_over(process: subprocess.Popen[bytes], config: str) -> None:
         pipe.write(config.encode())
 
 
-def _await_ready(server: EmbeddedServer) -> None:
+def _await_ready(server: EmbeddedServer, given_up: threading.Event) -> None:
     """Try to connect until it answers; every other outcome is an error with the last line of its log."""
     begun = _CLOCK.monotonic_s()
     client = Pools(parse_address(server.url)).sync_client(1.0)
@@ -219,7 +231,8 @@ def _await_ready(server: EmbeddedServer) -> None:
                 with foreign_errors():
                     client.ping()
             except StoreError as fault:
-                if not server.alive or _CLOCK.monotonic_s() - begun > _patience(fault):
+                waited_s = _CLOCK.monotonic_s() - begun
+                if not server.alive or given_up.is_set() or waited_s > _patience(fault):
                     raise StoreUnavailable(f"The embedded server does not come up: {_last_words(server)}.") from fault
                 time.sleep(_PAUSE_S)
             else:
@@ -281,12 +294,12 @@ def _make_private(directory: Path) -> None:
 
 
 @contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
+def _locked(data_dir: Path, given_up: threading.Event = _NEVER) -> Iterator[None]:
     """One process at a time looks for or starts a server; the lock dies with its holder."""
     deadline = _CLOCK.monotonic_s() + LOCK_TIMEOUT_S
     with (data_dir / "server.lock").open("wb") as lock:
         while not _try_lock(lock):
-            if _CLOCK.monotonic_s() > deadline:
+            if given_up.is_set() or _CLOCK.monotonic_s() > deadline:
                 raise StoreUnavailable(
                     f"Another process has been starting the server in {data_dir} for too long; end it."
                 )
