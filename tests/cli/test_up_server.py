@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.cli.households import Household, household
-from tests.hives import PATIENCE_S, ended, until
+from tests.hives import PATIENCE_S, ended, until, until_running
 from tests.servers import SERVER_BINARY, free_port
 from venom_core.commands import server_keeper
 from venom_core.commands.server_keeper import ServerKeeper
@@ -137,6 +137,31 @@ async def test_ctrl_c_while_the_server_is_started_again_ends_everything(
         await gone([*children, starting])
         assert hive.text.splitlines()[-1] == "All ended."
         assert "Traceback" not in hive.text
+
+
+async def test_what_is_handed_back_on_leaving_is_kept_by_a_server_that_died_meanwhile(short_dir: Path) -> None:
+    data = short_dir / "data"
+    with household(data) as hive:
+        await hive.up()
+        first = found_in(data)
+        async with MessageBroker(Settings.load(redis_url=first.url)) as broker:
+            task_id = await broker.enqueue_task("pause", {"seconds": 600}, timeout=900)
+            await until_running(broker, task_id)
+        hive.interrupt()
+        await hive.said("Ctrl-C again does not wait for them")
+        kill(first)
+        await hive.said(DIED)
+        await until(lambda: (now := find_server(data)) is not None and now.pid != first.pid)
+        hive.interrupt()
+        assert await hive.ended() == 0
+    server = ensure_server(data, url=None, server_binary=SERVER_BINARY)
+    try:
+        async with MessageBroker(Settings.load(redis_url=server.url)) as broker:
+            task = await broker.get_task_status(task_id)
+            assert task is not None
+            assert task.status == "pending"
+    finally:
+        server.stop()
 
 
 # ---------------------------------------------------------------------------------------------------- the keeper alone
