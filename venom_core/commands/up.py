@@ -27,7 +27,7 @@ from venom_core.config import Settings, child_environment
 from venom_core.demo.path_text import printable
 from venom_core.domain.node import check_name
 from venom_core.errors import InputError, VenomError
-from venom_core.event_loop import end_tasks
+from venom_core.event_loop import end_tasks, overlook
 from venom_core.infrastructure.embedded import EmbeddedServer, ServerOptions, ensure_server
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.redis_address import REDIS_PORT, parse_address
@@ -165,6 +165,7 @@ class _Household:
             await asyncio.wait([stopped, work, kept], return_when=asyncio.FIRST_COMPLETED)
             if kept.done():
                 kept.result()
+                overlook(work)  # what fails without a server has been told with it
                 return FAILED
             if work.done():
                 work.result()
