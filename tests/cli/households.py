@@ -62,7 +62,9 @@ class Household:
     def children(self) -> list[psutil.Process]:
         """Its processes, without the server, which is nobody's child to end with it."""
         below = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in below if "venom_" in " ".join(process.cmdline())]
+        # A server that died and was not waited for has no command line any more.
+        alive = [process for process in below if process.status() != psutil.STATUS_ZOMBIE]
+        return [process for process in alive if "venom_" in " ".join(process.cmdline())]
 
     @property
     def invitation(self) -> str:

@@ -27,7 +27,7 @@ def only_one(folder: Path) -> Iterator[None]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                f"A hive is up in {folder} already; use it as it is (a server that is stopped: venom server start), end "
+                f"A hive is up in {folder} already; use it as it is (a stopped server: venom server start), end "
                 "it with Ctrl-C in its terminal, or give this one another --data and --name"
             ) from None
         yield
