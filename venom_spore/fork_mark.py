@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import sys
+from contextlib import suppress
 from weakref import WeakSet
 
 WIPE_ON_FORK = 18  # MADV_WIPEONFORK of <asm-generic/mman-common.h>, which the module mmap does not name
@@ -21,7 +22,8 @@ def marked_page() -> mmap.mmap | bytearray:
         return bytearray(b"\1")
     page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if sys.platform == "linux":
-        page.madvise(WIPE_ON_FORK)
+        with suppress(OSError):  # a kernel that does not know it
+            page.madvise(WIPE_ON_FORK)
     page[0] = 1
     _pages.add(page)
     return page

@@ -184,7 +184,8 @@ class Worker:
                 if not self._quiet.is_set():
                     await self._beaten.wait()
             except StoreError as fault:
-                log.warning("cannot claim, trying again: %s", fault)
+                # Once an outage is enough.
+                log.log(logging.WARNING if pause == PAUSE_S else logging.DEBUG, "cannot claim, trying again: %s", fault)
                 await self._pause(pause)
                 pause = min(pause * 2, PAUSE_MAX_S)
 

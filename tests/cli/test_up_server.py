@@ -93,6 +93,20 @@ async def test_a_server_that_is_killed_comes_back_where_it_was_with_all_it_held(
         assert find_server(data) is None
 
 
+async def test_a_server_that_is_killed_before_all_are_online_comes_back_too(short_dir: Path) -> None:
+    data = short_dir / "data"
+    with household(data) as hive:
+        await hive.said("venom.nexus: ")
+        kill(found_in(data))
+        await hive.up()
+        assert DIED in hive.text
+        async with MessageBroker(Settings.load(redis_url=found_in(data).url)) as broker:
+            task = await ended(broker, await broker.enqueue_task("pause", {"seconds": 0}), 30)
+        assert task.status == "completed"
+        hive.interrupt()
+        assert await hive.ended() == 0
+
+
 async def test_a_server_whose_data_are_gone_ends_the_hive_with_one_error(short_dir: Path) -> None:
     data = short_dir / "data"
     with household(data) as hive:
@@ -248,7 +262,10 @@ async def test_a_server_that_was_stopped_stays_so(short_dir: Path) -> None:
         await kept.close()
 
 
-async def test_a_server_that_somebody_else_started_meanwhile_is_his(short_dir: Path) -> None:
+async def test_a_server_that_somebody_else_started_meanwhile_is_his(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_keeper, "AGAIN_S", 2.0)
     kept = Kept(short_dir)
     kill(kept.first)
     await until(lambda: not kept.first.alive)

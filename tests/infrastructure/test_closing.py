@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.hives import PATIENCE_S, until
 from tests.servers import PrivateServer
 from venom_core.config import Settings
 from venom_core.errors import StoreUnavailable
+from venom_core.infrastructure.consumer import BLOCK_S
 from venom_core.infrastructure.message_broker import MessageBroker
 from venom_core.infrastructure.result_waiter import ResultWaiter
 
@@ -114,30 +116,65 @@ async def test_closing_the_broker_tells_whoever_waits(settings: Settings) -> Non
         await waiting
 
 
-@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("types", [["echo"], None])
 async def test_closing_the_broker_tells_whoever_waits_for_a_task_and_keeps_none(
-    settings: Settings, broker: MessageBroker, turns: int
+    settings: Settings, broker: MessageBroker, types: list[str] | None
 ) -> None:
-    closed = MessageBroker(settings)
-    await closed.connect()
-    waiting = asyncio.create_task(closed.next_task(["echo"]))
-    await until(lambda: closed._consumer is not None and closed._consumer._wake._one_at_a_time.locked())
-    task_id = await broker.enqueue_task("echo")
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    await closed.disconnect()
-    (told,) = await asyncio.gather(waiting, return_exceptions=True)
-    assert getattr(told, "task_id", None) == task_id or "closed while waiting for a task" in str(told)
-    found = await broker.get_task_status(task_id)
-    assert found is not None
-    assert found.status == "pending"
+    for turns in range(30):
+        closed = MessageBroker(settings)
+        await closed.connect()
+        waiting = asyncio.create_task(closed.next_task(types))
+        await until(lambda closed=closed: blocks(closed))  # type: ignore[misc]  # mypy cannot infer it
+        task_id = await broker.enqueue_task("echo")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await closed.disconnect()
+        (told,) = await asyncio.gather(waiting, return_exceptions=True)
+        assert getattr(told, "task_id", None) == task_id or "closed while waiting for a task" in str(told)
+        found = await broker.get_task_status(task_id)
+        assert found is not None
+        assert (turns, found.status, found.crashes) == (turns, "pending", 0)
+        assert await broker.cancel_task(task_id)
+
+
+async def test_closing_the_broker_while_it_joins_for_a_first_task_leaves_no_node(
+    settings: Settings, broker: MessageBroker
+) -> None:
+    before = set(threading.enumerate())
+    for turns in range(1, 30):
+        closed = MessageBroker(settings)
+        await closed.connect()
+        waiting = asyncio.create_task(closed.next_task(["echo"]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await closed.disconnect()
+        await asyncio.gather(waiting, return_exceptions=True)
+        left = {thread for thread in threading.enumerate() if thread.name == "venom-lease"} - before
+        assert (turns, left) == (turns, set())
+    assert await broker.hive.nodes.all() == []
+
+
+async def test_closing_the_broker_tells_all_who_wait_for_a_task_at_once(settings: Settings) -> None:
+    broker = MessageBroker(settings)
+    await broker.connect()
+    waiting = [asyncio.create_task(broker.next_task(["echo"])) for _ in range(4)]
+    await until(lambda: blocks(broker))
+    await broker.disconnect()
+    async with asyncio.timeout(BLOCK_S / 2):
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all("closed while waiting for a task" in str(each) for each in told)
+
+
+def blocks(broker: MessageBroker) -> bool:
+    """Whether somebody waits for a task there."""
+    return broker._consumer is not None and broker._consumer._wake._one_at_a_time.locked()
 
 
 async def test_closing_the_broker_tells_whoever_waits_for_a_task_in_vain(settings: Settings) -> None:
     broker = MessageBroker(settings)
     await broker.connect()
     waiting = asyncio.create_task(broker.next_task())
-    await until(lambda: broker._consumer is not None and broker._consumer._wake._one_at_a_time.locked())
+    await until(lambda: blocks(broker))
     await broker.disconnect()
     with pytest.raises(StoreUnavailable, match="closed while waiting for a task"):
         await waiting

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from venom_spore import fork_mark
 from venom_spore.fork_mark import marked_page
 
 FORKS: list[Callable[[], int]] = [os.fork]
@@ -36,8 +37,11 @@ def test_a_page_made_in_a_copy_is_marked_there() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 
 
-def test_where_the_kernel_wipes_nothing_python_s_own_forks_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "darwin")
+@pytest.mark.parametrize(("part", "name", "value"), [(sys, "platform", "darwin"), (fork_mark, "WIPE_ON_FORK", 9_999)])
+def test_where_the_kernel_wipes_nothing_python_s_own_forks_are_seen(
+    monkeypatch: pytest.MonkeyPatch, part: object, name: str, value: object
+) -> None:
+    monkeypatch.setattr(part, name, value)
     page = marked_page()
     assert first_byte_in_a_copy(page, os.fork) == 0
     assert page[0] == 1

@@ -140,7 +140,9 @@ class Children:
             if code == 0:
                 self._say(name, "has left")
                 return
-            if self._clock.monotonic_s() - child.started_s < EARLY_S:
+            # Without a server nobody gets far; that is nobody's own fault.
+            served = self._ready is None or self._ready.is_set()
+            if served and self._clock.monotonic_s() - child.started_s < EARLY_S:
                 last = child.lines[-1] if child.lines else "it said nothing"
                 raise EarlyEnd(f"{name} ended right after its start ({ending(code)}): {last}")
             self._say(name, f"died ({ending(code)}); it is started again")

@@ -25,8 +25,8 @@ from venom_core.commands.server import data_option, default_data, named_url
 from venom_core.commands.server_keeper import ServerKeeper
 from venom_core.config import Settings, child_environment
 from venom_core.demo.path_text import printable
-from venom_core.domain.node import check_name
-from venom_core.errors import InputError, VenomError
+from venom_core.domain.node import NodeState, check_name
+from venom_core.errors import InputError, StoreUnavailable, VenomError
 from venom_core.event_loop import end_tasks, overlook
 from venom_core.infrastructure.embedded import EmbeddedServer, ServerOptions, ensure_server
 from venom_core.infrastructure.message_broker import MessageBroker
@@ -143,6 +143,7 @@ class _Household:
         self._given = settings
         self._screen = console()
         self._stopped, self._forced = asyncio.Event(), asyncio.Event()
+        self._given_up = False
         self._children = Children(self._environment(), self._say, ready=keeper.ready)
 
     @property
@@ -155,6 +156,10 @@ class _Household:
 
     async def run(self) -> int:
         """Start, wait for Ctrl-C or until nothing is left, end all; the exit code."""
+        code = await self._run()
+        return FAILED if self._given_up else code
+
+    async def _run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.add_signal_handler(number, self._on_signal)
@@ -198,6 +203,7 @@ class _Household:
             await self._keeper.keep(self._say)
         except VenomError as fault:
             _complain(fault)
+            self._given_up = True
             self._forced.set()
 
     async def _work(self) -> None:
@@ -242,12 +248,21 @@ class _Household:
     async def _until_online(self, broker: MessageBroker, names: set[str], ends: asyncio.Task[None]) -> list[str]:
         """The skills of the Spores, once all are online; nothing if they have ended before."""
         while not ends.done():
-            nodes = {node.profile.name: node.profile for node in await broker.hive.nodes.all() if node.online}
+            nodes = {node.profile.name: node.profile for node in await self._nodes(broker) if node.online}
             if names <= nodes.keys():
                 return sorted({skill for name in names for skill in nodes[name].skills})
             await asyncio.wait([ends], timeout=LOOK_S)
         ends.result()
         return []
+
+    async def _nodes(self, broker: MessageBroker) -> list[NodeState]:
+        """The nodes of the hive; none while a server that is looked after is away."""
+        try:
+            return await broker.hive.nodes.all()
+        except StoreUnavailable:
+            if not self._server.started_here:
+                raise
+            return []
 
     def _announce(self, skills: list[str]) -> None:
         wanted, server = self._wanted, self._server

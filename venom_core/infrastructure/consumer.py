@@ -183,9 +183,14 @@ class Consumer:
         if not self._joined:
             await self._keeper.join()
             self._joined = True
+            if self._closed:
+                await self._keeper.halt()
+                return None, -1
         wait_ms = -1
         for partition in range(self._tasks.keyspace.partitions):
             wanted = types or await self._tasks.open_types(partition, TYPES_MAX)
+            if self._closed:
+                return None, -1
             if not wanted:
                 continue
             self._asked[partition] = wanted
@@ -261,7 +266,13 @@ class Consumer:
     async def close(self) -> None:
         """Hand back what is held and leave; with the store away, the end of the lease does both."""
         self._closed, clean = True, True
-        self._wake.give_up()
+        self._wake.end()
+        try:
+            # What is being claimed has come then, and is handed back with the rest.
+            async with asyncio.timeout(LET_GO_S), self._one_claim:
+                pass
+        except TimeoutError:
+            clean = False
         for task_id in list(self._held):
             try:
                 await self.settle(task_id, TaskStatus.PENDING, None, None)

@@ -23,10 +23,15 @@ class WakeLists:
     def __init__(self, link: RedisLink) -> None:
         self._line = link.own_line()
         self._one_at_a_time = asyncio.Lock()
-        self._given_up = False
+        self._given_up = self._ended = False
+
+    def end(self) -> None:
+        """End the call that blocks now, and each that waits for its turn or comes later: they answer None."""
+        self._ended = True
+        self.give_up()
 
     def give_up(self) -> None:
-        """End the call that blocks now, if one does: it answers None, and the server hands it no token."""
+        """End the call that blocks now, if one does: it answers None; a token that is on its way is lost."""
         self._given_up = True
         self._line.drop()
 
@@ -48,6 +53,8 @@ class WakeLists:
         if command:
             commands.append(command)
         async with self._one_at_a_time:
+            if self._ended:
+                return None
             self._given_up = False
             try:
                 popped, *replies = await self._line.ask(block_s + MARGIN_S, *commands, exclusive=True)
