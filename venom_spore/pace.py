@@ -45,13 +45,12 @@ class Pace:
         slow ones, and within a budget, every free slot is asked for at once. Never more than one call can bring:
         whoever gets less than it asked for takes the queue for empty.
         """
-        capacity = self.slots + self.look_ahead()
+        capacity, least = self.slots + self.look_ahead(), 1
         if self._bound():
-            free, least = min(capacity, self.budget or 0) - held, 1
-        else:
-            free, least = capacity - held, 1
-            if self.mean_s < QUICK_TASK_S:
-                least = min(max(capacity // 4, 1), TASKS_PER_CALL_MAX)
+            capacity = min(capacity, self.budget or 0)
+        elif self.mean_s < QUICK_TASK_S:
+            least = min(max(capacity // 4, 1), TASKS_PER_CALL_MAX)
+        free = capacity - held
         return min(free, TASKS_PER_CALL_MAX) if free >= least else 0
 
     def hesitates(self, held: int) -> bool:

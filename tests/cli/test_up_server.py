@@ -195,6 +195,12 @@ class Kept:
         await until(lambda: sum(words in line for line in self.lines) == times or self.work.done())
         assert sum(words in line for line in self.lines) == times, self.lines
 
+    async def dies(self, words: str, times: int) -> None:
+        """Kill the present server, hear these words for the `times`-th time, and wait for the next one."""
+        kill(self.keeper.server)
+        await self.said(words, times)
+        await asyncio.wait_for(self.keeper.ready.wait(), PATIENCE_S)
+
     async def close(self) -> None:
         await end_tasks(self.work)
         await self.keeper.close()
@@ -211,9 +217,7 @@ async def test_a_server_that_dies_again_and_again_is_given_up(short_dir: Path) -
     kept = Kept(short_dir)
     try:
         for deaths in range(1, server_keeper.TRIES + 1):
-            kill(kept.keeper.server)
-            await kept.said("died (signal SIGKILL)", deaths)
-            await asyncio.wait_for(kept.keeper.ready.wait(), PATIENCE_S)
+            await kept.dies("died (signal SIGKILL)", deaths)
         kill(kept.keeper.server)
         with pytest.raises(StoreUnavailable, match=r"5 tries .* in vain; the last one: died \(signal SIGKILL\)"):
             await asyncio.wait_for(kept.work, PATIENCE_S)
@@ -230,9 +234,7 @@ async def test_after_a_long_life_a_death_is_the_first_again(short_dir: Path, mon
     kept = Kept(short_dir)
     try:
         for deaths in range(1, server_keeper.TRIES + 3):
-            kill(kept.keeper.server)
-            await kept.said("in 0.01 s", deaths)
-            await asyncio.wait_for(kept.keeper.ready.wait(), PATIENCE_S)
+            await kept.dies("in 0.01 s", deaths)
     finally:
         await kept.close()
 
